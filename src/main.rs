@@ -1,0 +1,3 @@
+//! The program `wxcgi`: finds out who started it and hands over.
+
+fn main() {}
