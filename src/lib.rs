@@ -7,7 +7,9 @@
 //! | 1 | [`gateway`] | requests in, answers out: CGI and FastCGI; knows no WeChat |
 //! | 0 | [`wechat`] | WeChat's protocol as pure functions |
 //! | 0 | [`http`] | request and response |
+//! | 0 | [`secret`] | text that prints as `***` |
 
 pub mod gateway;
 pub mod http;
+pub mod secret;
 pub mod wechat;
