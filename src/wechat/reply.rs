@@ -1,0 +1,361 @@
+//! What can be said in the answer to a push: the passive reply (被动回复用户消息).
+//!
+//! Source: <https://developers.weixin.qq.com/doc/offiaccount/en/Message_Management/Passive_user_reply_message.html>
+
+use std::fmt::Write;
+
+use super::xml::{self, XmlError, push_cdata};
+
+/// A reply. All media belong to the same account, temporary or permanent.
+///
+/// It may say more than WeChat takes: [`Reply::fit`] cuts it down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Text, with `<a href="…">` as the only markup and `\n` as line break.
+    Text {
+        /// At most 2047 bytes, see [`MAX_TEXT_BYTES`](super::limits::MAX_TEXT_BYTES).
+        content: String,
+    },
+    /// A picture.
+    Image {
+        /// Required.
+        media_id: String,
+    },
+    /// A spoken message.
+    Voice {
+        /// Required.
+        media_id: String,
+    },
+    /// A film.
+    Video {
+        /// Required.
+        media_id: String,
+        /// Left out if empty.
+        title: String,
+        /// Left out if empty.
+        description: String,
+    },
+    /// A piece of music.
+    Music {
+        /// Left out if empty.
+        title: String,
+        /// Left out if empty.
+        description: String,
+        /// Left out if empty.
+        music_url: String,
+        /// For Wi-Fi; left out if empty.
+        hq_music_url: String,
+        /// Required.
+        thumb_media_id: String,
+    },
+    /// Links with pictures. How many, depends on what is answered.
+    News {
+        /// At least one.
+        articles: Vec<Article>,
+    },
+    /// Hands this message over to the human customer service (客服).
+    TransferCustomerService {
+        /// This one of the staff or nobody; if absent, whoever is free.
+        kf_account: Option<String>,
+    },
+    /// Hands this message over to the platform's own AI (公众号智能回复).
+    TransferBizAiIvr,
+}
+
+/// A link with a picture.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Article {
+    /// Its title.
+    pub title: String,
+    /// Its description.
+    pub description: String,
+    /// JPG or PNG, 360×200 for the first article, 200×200 for the others.
+    pub pic_url: String,
+    /// Where it goes.
+    pub url: String,
+}
+
+/// What is wrong with the XML of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReplyXmlError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Xml(#[from] XmlError),
+    /// This element is not there exactly once with the expected value.
+    #[error("`{0}` is not what it should be")]
+    Element(&'static str),
+}
+
+impl Reply {
+    /// A reply of text.
+    pub fn text(content: impl Into<String>) -> Self {
+        Self::Text { content: content.into() }
+    }
+
+    /// The kind on the wire.
+    #[must_use]
+    pub fn msg_type(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "text",
+            Self::Image { .. } => "image",
+            Self::Voice { .. } => "voice",
+            Self::Video { .. } => "video",
+            Self::Music { .. } => "music",
+            Self::News { .. } => "news",
+            Self::TransferCustomerService { .. } => "transfer_customer_service",
+            Self::TransferBizAiIvr => "transfer_biz_ai_ivr",
+        }
+    }
+
+    /// The body of the answer.
+    ///
+    /// The names are swapped: `to_user` is whom the push came *from*. `create_time` is now, in Unix seconds.
+    /// Characters that XML forbids are left out.
+    #[must_use]
+    pub fn to_xml(&self, to_user: &str, from_user: &str, create_time: u64) -> String {
+        let mut xml = String::with_capacity(320 + to_user.len() + from_user.len() + self.text_bytes());
+        xml.push_str("<xml>");
+        push_element(&mut xml, "ToUserName", to_user);
+        push_element(&mut xml, "FromUserName", from_user);
+        push_number(&mut xml, "CreateTime", create_time);
+        push_element(&mut xml, "MsgType", self.msg_type());
+        self.push_content(&mut xml);
+        xml.push_str("</xml>");
+        xml
+    }
+
+    fn push_content(&self, xml: &mut String) {
+        match self {
+            Self::Text { content } => push_element(xml, "Content", content),
+            Self::Image { media_id } => push_group(xml, "Image", &[("MediaId", media_id)]),
+            Self::Voice { media_id } => push_group(xml, "Voice", &[("MediaId", media_id)]),
+            Self::Video { media_id, title, description } => push_group(
+                xml,
+                "Video",
+                &[("MediaId", media_id), ("Title", title), ("Description", description)],
+            ),
+            Self::Music { title, description, music_url, hq_music_url, thumb_media_id } => push_group(
+                xml,
+                "Music",
+                &[
+                    ("Title", title),
+                    ("Description", description),
+                    ("MusicUrl", music_url),
+                    ("HQMusicUrl", hq_music_url),
+                    ("ThumbMediaId", thumb_media_id),
+                ],
+            ),
+            Self::News { articles } => push_articles(xml, articles),
+            Self::TransferCustomerService { kf_account: Some(kf_account) } => {
+                push_group(xml, "TransInfo", &[("KfAccount", kf_account)]);
+            }
+            Self::TransferCustomerService { kf_account: None } | Self::TransferBizAiIvr => {}
+        }
+    }
+
+    /// Roughly what [`Reply::push_content`] will write, for one allocation.
+    fn text_bytes(&self) -> usize {
+        match self {
+            Self::Text { content } => content.len(),
+            Self::News { articles } => articles.iter().map(Article::bytes).sum(),
+            _ => 256,
+        }
+    }
+}
+
+impl Article {
+    fn bytes(&self) -> usize {
+        self.title.len() + self.description.len() + self.pic_url.len() + self.url.len() + 160
+    }
+}
+
+fn push_articles(xml: &mut String, articles: &[Article]) {
+    push_number(xml, "ArticleCount", articles.len() as u64);
+    xml.push_str("<Articles>");
+    for article in articles {
+        xml.push_str("<item>");
+        push_element(xml, "Title", &article.title);
+        push_element(xml, "Description", &article.description);
+        push_element(xml, "PicUrl", &article.pic_url);
+        push_element(xml, "Url", &article.url);
+        xml.push_str("</item>");
+    }
+    xml.push_str("</Articles>");
+}
+
+/// An element around others, without those that are empty.
+fn push_group(xml: &mut String, name: &str, elements: &[(&str, &String)]) {
+    push_tag(xml, "<", name);
+    for (name, text) in elements.iter().filter(|(_, text)| !text.is_empty()) {
+        push_element(xml, name, text);
+    }
+    push_tag(xml, "</", name);
+}
+
+fn push_element(xml: &mut String, name: &str, text: &str) {
+    push_tag(xml, "<", name);
+    push_cdata(xml, text);
+    push_tag(xml, "</", name);
+}
+
+fn push_number(xml: &mut String, name: &str, number: u64) {
+    // Writing to a `String` cannot fail.
+    let _ = write!(xml, "<{name}>{number}</{name}>");
+}
+
+fn push_tag(xml: &mut String, start: &str, name: &str) {
+    xml.push_str(start);
+    xml.push_str(name);
+    xml.push('>');
+}
+
+/// Looks at the XML of a reply with WeChat's eyes, before it leaves: a reply that WeChat cannot read shows the user
+/// a line of failure, and one that a user's text has changed may be worse.
+///
+/// Also for XML that is not ours: a handler's, or that of a server to which we relay.
+///
+/// # Errors
+///
+/// [`ReplyXmlError`] if it cannot be read, or if `ToUserName` or `MsgType` is not there exactly once with the
+/// expected value.
+pub fn check_xml(xml: &str, to_user: &str, msg_type: &str) -> Result<(), ReplyXmlError> {
+    let root = xml::parse(xml.as_bytes())?;
+    for (name, expected) in [("ToUserName", to_user), ("MsgType", msg_type)] {
+        let mut found = root.children_named(name);
+        if found.next().map(xml::Element::trimmed) != Some(expected) || found.next().is_some() {
+            return Err(ReplyXmlError::Element(name));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::xml::{XmlFault, is_forbidden, parse};
+    use super::*;
+
+    fn s(text: &str) -> String {
+        text.into()
+    }
+
+    /// The documentation's samples without the white space between elements.
+    fn samples() -> Vec<(Reply, &'static str)> {
+        vec![
+            (Reply::text("你好"), "<MsgType><![CDATA[text]]></MsgType><Content><![CDATA[你好]]></Content>"),
+            (
+                Reply::Image { media_id: s("media_id") },
+                "<MsgType><![CDATA[image]]></MsgType><Image><MediaId><![CDATA[media_id]]></MediaId></Image>",
+            ),
+            (
+                Reply::Voice { media_id: s("media_id") },
+                "<MsgType><![CDATA[voice]]></MsgType><Voice><MediaId><![CDATA[media_id]]></MediaId></Voice>",
+            ),
+            (
+                Reply::Video { media_id: s("media_id"), title: s("title"), description: s("description") },
+                "<MsgType><![CDATA[video]]></MsgType><Video><MediaId><![CDATA[media_id]]></MediaId>\
+                 <Title><![CDATA[title]]></Title><Description><![CDATA[description]]></Description></Video>",
+            ),
+            (
+                Reply::Music {
+                    title: s("TITLE"),
+                    description: s("DESCRIPTION"),
+                    music_url: s("MUSIC_Url"),
+                    hq_music_url: s("HQ_MUSIC_Url"),
+                    thumb_media_id: s("media_id"),
+                },
+                "<MsgType><![CDATA[music]]></MsgType><Music><Title><![CDATA[TITLE]]></Title>\
+                 <Description><![CDATA[DESCRIPTION]]></Description><MusicUrl><![CDATA[MUSIC_Url]]></MusicUrl>\
+                 <HQMusicUrl><![CDATA[HQ_MUSIC_Url]]></HQMusicUrl>\
+                 <ThumbMediaId><![CDATA[media_id]]></ThumbMediaId></Music>",
+            ),
+            (
+                Reply::News {
+                    articles: vec![Article {
+                        title: s("title1"),
+                        description: s("description1"),
+                        pic_url: s("https://example.com/a.jpg"),
+                        url: s("https://example.com/a"),
+                    }],
+                },
+                "<MsgType><![CDATA[news]]></MsgType><ArticleCount>1</ArticleCount><Articles><item>\
+                 <Title><![CDATA[title1]]></Title><Description><![CDATA[description1]]></Description>\
+                 <PicUrl><![CDATA[https://example.com/a.jpg]]></PicUrl><Url><![CDATA[https://example.com/a]]></Url>\
+                 </item></Articles>",
+            ),
+            (
+                Reply::TransferCustomerService { kf_account: Some(s("test1@test")) },
+                "<MsgType><![CDATA[transfer_customer_service]]></MsgType>\
+                 <TransInfo><KfAccount><![CDATA[test1@test]]></KfAccount></TransInfo>",
+            ),
+            (
+                Reply::TransferCustomerService { kf_account: None },
+                "<MsgType><![CDATA[transfer_customer_service]]></MsgType>",
+            ),
+            (Reply::TransferBizAiIvr, "<MsgType><![CDATA[transfer_biz_ai_ivr]]></MsgType>"),
+        ]
+    }
+
+    #[test]
+    fn every_reply_is_written_as_the_documentation_shows_it() {
+        for (reply, content) in samples() {
+            let expected = format!(
+                "<xml><ToUserName><![CDATA[toUser]]></ToUserName><FromUserName><![CDATA[fromUser]]></FromUserName>\
+                 <CreateTime>12345678</CreateTime>{content}</xml>"
+            );
+            assert_eq!(reply.to_xml("toUser", "fromUser", 12_345_678), expected);
+        }
+    }
+
+    #[test]
+    fn every_reply_stands_our_own_check() {
+        for (reply, _) in samples() {
+            let xml = reply.to_xml("toUser", "fromUser", 12_345_678);
+            assert_eq!(check_xml(&xml, "toUser", reply.msg_type()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn optional_parts_are_left_out_when_empty() {
+        let video = Reply::Video { media_id: s("m"), title: s(""), description: s("") };
+        assert!(video.to_xml("a", "b", 1).ends_with("<Video><MediaId><![CDATA[m]]></MediaId></Video></xml>"));
+    }
+
+    #[test]
+    fn a_cdata_end_inside_the_text_stays_text() {
+        let xml = Reply::text("1 ]]> 2]]></Content><MsgType>news</MsgType>").to_xml("oUser", "gh_account", 1);
+        let root = parse(xml.as_bytes()).unwrap();
+        assert_eq!(root.child("Content").unwrap().text, "1 ]]> 2]]></Content><MsgType>news</MsgType>");
+        assert_eq!(check_xml(&xml, "oUser", "text"), Ok(()));
+    }
+
+    #[test]
+    fn xml_for_somebody_else_or_with_a_second_kind_is_refused() {
+        let xml = Reply::text("a").to_xml("oUser", "gh_account", 1);
+        assert_eq!(check_xml(&xml, "oOther", "text"), Err(ReplyXmlError::Element("ToUserName")));
+        assert_eq!(check_xml(&xml, "oUser", "image"), Err(ReplyXmlError::Element("MsgType")));
+        let twice = xml.replace("</xml>", "<MsgType>text</MsgType></xml>");
+        assert_eq!(check_xml(&twice, "oUser", "text"), Err(ReplyXmlError::Element("MsgType")));
+        assert_eq!(check_xml("<xml></xml>", "oUser", "text"), Err(ReplyXmlError::Element("ToUserName")));
+        let cut = check_xml(&xml[..xml.len() - 1], "oUser", "text");
+        assert!(matches!(cut, Err(ReplyXmlError::Xml(XmlError { fault: XmlFault::Truncated, .. }))));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_said_reads_back(content in r"([\]>\x00\x01<&a你]|\PC){0,60}", url: String) {
+            let clean = |text: &str| text.chars().filter(|c| !is_forbidden(*c)).collect::<String>();
+            let xml = Reply::text(&*content).to_xml("oUser", "gh", 1);
+            prop_assert_eq!(check_xml(&xml, "oUser", "text"), Ok(()));
+            let root = parse(xml.as_bytes()).unwrap();
+            prop_assert_eq!(&root.child("Content").unwrap().text, &clean(&content));
+
+            let article = Article { url: url.clone(), title: content, ..Article::default() };
+            let xml = Reply::News { articles: vec![article] }.to_xml("oUser", "gh", 1);
+            let root = parse(xml.as_bytes()).unwrap();
+            let item = root.child("Articles").and_then(|articles| articles.child("item")).unwrap();
+            prop_assert_eq!(&item.child("Url").unwrap().text, &clean(&url));
+        }
+    }
+}
