@@ -4,12 +4,24 @@
 //!
 //! | floor | room | what it does |
 //! |---|---|---|
+//! | 7 | [`cli`] | the commands for a person, one file each |
+//! | 6 | [`account`] | joins the parts into one Official Account, from its config |
+//! | 5 | [`callback`] | one call of WeChat: verify, open, parse, answer, seal |
+//! | 3 | [`config`] | the config file as typed data, with every fault in its place |
+//! | 2 | [`rules`] | when this comes, do that: conditions, actions, templates |
 //! | 1 | [`gateway`] | requests in, answers out: CGI and FastCGI; knows no WeChat |
 //! | 0 | [`wechat`] | WeChat's protocol as pure functions |
 //! | 0 | [`http`] | request and response |
 //! | 0 | [`secret`] | text that prints as `***` |
+//! | 0 | [`logging`] | the log: stderr, or a file that many processes share |
 
+pub mod account;
+pub mod callback;
+pub mod cli;
+pub mod config;
 pub mod gateway;
 pub mod http;
+pub mod logging;
+pub mod rules;
 pub mod secret;
 pub mod wechat;

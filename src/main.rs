@@ -1,3 +1,52 @@
-//! The program `wxcgi`: finds out who started it and hands over.
+//! The program `wxcgi`: finds out who started it, and hands over.
 
-fn main() {}
+use std::process::ExitCode;
+
+use wxcgi::account::{Account, NoAccount, log_unusable, log_warnings};
+use wxcgi::cli;
+use wxcgi::config::{LogSettings, load, state_folder};
+use wxcgi::gateway::{Application, Door, cgi, find_door, log_panics, started_by_web_server};
+
+fn main() -> ExitCode {
+    log_panics();
+    // Apache passes a query without `=` as arguments (RFC 3875 §4.4): a request must not become a command.
+    match find_door() {
+        Door::Cgi => serve_cgi(),
+        Door::FastCgi(listeners) if started_by_web_server() => cli::fastcgi::serve_by_default(listeners),
+        Door::FastCgi(listeners) => cli::run(Some(listeners)),
+        Door::Misconfigured => {
+            LogSettings::default().start();
+            exit_code(&cgi::refuse_misconfigured())
+        }
+        Door::Person => cli::run(None),
+    }
+}
+
+/// Answers the one request that this process was started for.
+fn serve_cgi() -> ExitCode {
+    match load::find().and_then(|path| load::load_for_service(&path, state_folder().as_deref())) {
+        Ok(loaded) => {
+            loaded.config.log.start();
+            log_warnings(&loaded.warnings);
+            if !loaded.faults.is_empty() {
+                log_unusable(&loaded.faults, "the last good one goes on");
+            }
+            answer_cgi(&Account::new(loaded.config))
+        }
+        Err(load::Unusable(faults)) => {
+            LogSettings::default().start();
+            log_unusable(&faults, "GET is answered 503, POST `success`");
+            answer_cgi(&NoAccount)
+        }
+    }
+}
+
+fn answer_cgi(app: &dyn Application) -> ExitCode {
+    let served = cgi::serve(app);
+    // At once, without destructors: the web server waits for our end, and all memory goes with us.
+    std::process::exit(i32::from(served.is_err()))
+}
+
+fn exit_code(result: &std::io::Result<()>) -> ExitCode {
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -174,7 +174,7 @@ impl<S: Read + Write> Client<S> {
     fn expect_end(&mut self) {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest).unwrap();
-        assert_eq!(rest, []);
+        assert_eq!(rest, b"");
     }
 }
 

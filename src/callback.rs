@@ -1,0 +1,421 @@
+//! One call of WeChat: verify, open, parse, answer, seal.
+//!
+//! The signature comes before everything else: nothing is parsed, answered or written for a request that cannot show
+//! one. What follows is refused with a cause for the log and a body that tells the caller nothing.
+//!
+//! Source: <https://developers.weixin.qq.com/doc/offiaccount/en/Basic_Information/Access_Overview.html>
+
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::http::{Request, Response, query_pairs};
+use crate::logging::{address_shown, openid_shown, shown};
+use crate::rules::{Match, Rules, Scope};
+use crate::secret::Secret;
+use crate::wechat::crypto::{AesKey, EnvelopeError, open_envelope, seal_envelope};
+use crate::wechat::envelope::envelope_xml;
+use crate::wechat::message::{Content, Message, MessageError};
+use crate::wechat::mode::{AcceptedMode, Mode};
+use crate::wechat::reply::{Reply, check_xml};
+use crate::wechat::signature::{verify_msg_signature, verify_signature};
+use crate::wechat::xml::{self, Element, XmlError};
+
+/// What a call is checked against and answered from.
+#[derive(Debug)]
+pub struct Terms {
+    /// The current token, then the previous one.
+    pub tokens: Vec<Secret>,
+    /// The current key, then the previous one; empty if nothing can be decrypted.
+    pub keys: Vec<AesKey>,
+    /// The AppID that an encrypted message must name.
+    pub app_id: Option<String>,
+    /// The receiver that a message must name, if given.
+    pub original_id: Option<String>,
+    /// The weakest mode that is taken.
+    pub mode: AcceptedMode,
+    /// The path of the callback without a slash at its end; `None` takes any.
+    pub path: Option<String>,
+    /// How far a timestamp may be from now; `None` takes any.
+    pub clock_skew: Option<Duration>,
+    /// What answers.
+    pub rules: Rules,
+    /// Whether the log names people in full.
+    pub personal_data: bool,
+}
+
+/// Time and chance, passed in so that the same call gives the same answer twice.
+#[derive(Clone, Copy)]
+pub struct Circumstances {
+    /// The time.
+    pub now: SystemTime,
+    /// Sixteen unpredictable bytes; asked for only where a reply is encrypted.
+    pub random: fn() -> Option<[u8; 16]>,
+}
+
+/// Why a call is refused.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("no REQUEST_METHOD")]
+    NoMethod,
+    #[error("method {}", shown(.0))]
+    Method(String),
+    #[error("path {}", shown(.0))]
+    Path(String),
+    #[error("no `{0}` in the query")]
+    Missing(&'static str),
+    #[error("`{0}` stands twice in the query")]
+    Twice(&'static str),
+    #[error("`{0}` is not UTF-8")]
+    NotText(&'static str),
+    #[error("{name} mismatch")]
+    Signature { name: &'static str },
+    #[error("stale timestamp, {} s {} our clock,", .0.abs(), if *.0 < 0 { "behind" } else { "ahead of" })]
+    Stale(i64),
+    #[error("`timestamp` is no number")]
+    Timestamp,
+    #[error("a message in {found}, weaker than `account.mode` allows,")]
+    TooWeak { found: Mode },
+    #[error("unknown encrypt_type {}", shown(.0))]
+    EncryptType(String),
+    #[error("an encrypted message")]
+    NoKey,
+    #[error("encrypt_type=aes without `Encrypt` in the body")]
+    NoEnvelope,
+    #[error("cannot open the message: {0}")]
+    Envelope(#[from] EnvelopeError),
+    #[error("not a message: {0}")]
+    Xml(#[from] XmlError),
+    #[error("not a message: {0}")]
+    Message(#[from] MessageError),
+    #[error("a message to {}, not to `account.original_id`,", shown(.0))]
+    ForeignReceiver(String),
+}
+
+impl Refusal {
+    /// The answer. All causes of a 400 look alike from outside: what is wrong with a ciphertext is nobody's business.
+    fn response(&self) -> Response {
+        match self {
+            Self::Method(_) => Response::text(405, "method not allowed\n").with_header("Allow", "GET, POST"),
+            Self::Path(_) => Response::text(404, "not found\n"),
+            Self::Missing(_)
+            | Self::Twice(_)
+            | Self::NotText(_)
+            | Self::Signature { .. }
+            | Self::Stale(_)
+            | Self::Timestamp
+            | Self::TooWeak { .. } => Response::text(403, "forbidden\n"),
+            Self::NoMethod
+            | Self::EncryptType(_)
+            | Self::NoKey
+            | Self::NoEnvelope
+            | Self::Envelope(_)
+            | Self::Xml(_)
+            | Self::Message(_)
+            | Self::ForeignReceiver(_) => Response::text(400, "bad request\n"),
+        }
+    }
+}
+
+impl Refusal {
+    /// What the operator can do about it, where it is most often his.
+    fn cure(&self) -> Option<&'static str> {
+        match self {
+            Self::Signature { .. } => Some("is `account.token` the Token (令牌) of WeChat's console?"),
+            Self::Stale(_) => Some("is this machine's clock right? `server.clock_skew` says what is allowed"),
+            Self::NoKey => Some("set `account.encoding_aes_key` and `account.app_id`"),
+            Self::Envelope(EnvelopeError::ForeignAppId { .. }) => Some("is `account.app_id` right?"),
+            Self::Envelope(EnvelopeError::Padding | EnvelopeError::InnerLength | EnvelopeError::NotUtf8) => {
+                Some("is `account.encoding_aes_key` that of WeChat's console?")
+            }
+            Self::NoMethod => Some("the web server passes no CGI parameters"),
+            _ => None,
+        }
+    }
+}
+
+/// "Received, nothing to say, do not retry": the body that is legal in every mode.
+pub const SUCCESS: &str = "success";
+
+/// Says to a person who opens the URL with a right signature that it works.
+const ALIVE: &str =
+    "wxcgi is alive at this URL and the signature is right. Enter the URL in WeChat's console.\n";
+
+/// Answers one call of WeChat and writes its line to the log.
+#[must_use]
+pub fn answer(terms: &Terms, request: &Request, circumstances: Circumstances) -> Response {
+    match try_answer(terms, request, circumstances) {
+        Ok(response) => response,
+        Err(refusal) => {
+            let response = refusal.response();
+            let (from, status) = (address_shown(request.remote_addr()), response.status);
+            let cure = refusal.cure().map(|cure| format!("; {cure}")).unwrap_or_default();
+            log::warn!(target: "callback", "{refusal} from {from}; answered {status}{cure}");
+            response
+        }
+    }
+}
+
+fn try_answer(terms: &Terms, request: &Request, circumstances: Circumstances) -> Result<Response, Refusal> {
+    let is_post = match request.method() {
+        Some(b"GET") => false,
+        Some(b"POST") => true,
+        Some(other) => return Err(Refusal::Method(String::from_utf8_lossy(other).into_owned())),
+        None => return Err(Refusal::NoMethod),
+    };
+    check_path(terms, request)?;
+    let query = Query::parse(request.query())?;
+    let token = verify(terms, &query, circumstances.now)?;
+    if !is_post {
+        return Ok(echo(query));
+    }
+    let outer = xml::parse(&request.body)?;
+    let call = Call { terms, request, circumstances };
+    match open(terms, &query, &outer)? {
+        None => call.reply_to(&outer, None),
+        Some(opened) => call.reply_to(
+            &xml::parse(opened.message.as_bytes())?,
+            Some(Seal { token, key: opened.key, nonce: query.nonce.as_deref().unwrap_or_default() }),
+        ),
+    }
+}
+
+/// The path may be what the web server mapped to us, or what stood in the request before a rewrite.
+fn check_path(terms: &Terms, request: &Request) -> Result<(), Refusal> {
+    let Some(expected) = terms.path.as_deref() else { return Ok(()) };
+    let is_ours = |path: &[u8]| path.strip_suffix(b"/").unwrap_or(path) == expected.as_bytes();
+    let path = request.path();
+    let uri = request.params.get("REQUEST_URI").unwrap_or_default();
+    let requested = uri.split(|&byte| byte == b'?').next().unwrap_or_default();
+    if is_ours(&path) || (!requested.is_empty() && is_ours(requested)) {
+        return Ok(());
+    }
+    Err(Refusal::Path(String::from_utf8_lossy(&path).into_owned()))
+}
+
+/// WeChat's parameters, percent-decoded.
+#[derive(Debug, Default)]
+struct Query<'q> {
+    signature: Option<Cow<'q, str>>,
+    timestamp: Option<Cow<'q, str>>,
+    nonce: Option<Cow<'q, str>>,
+    echostr: Option<Cow<'q, str>>,
+    encrypt_type: Option<Cow<'q, str>>,
+    msg_signature: Option<Cow<'q, str>>,
+}
+
+impl<'q> Query<'q> {
+    /// The first and only value of each. A second one is refused: whoever reads the other one would see another call.
+    fn parse(query: &'q [u8]) -> Result<Self, Refusal> {
+        let mut parsed = Self::default();
+        for (name, value) in query_pairs(query) {
+            let (name, slot) = match name.as_ref() {
+                b"signature" => ("signature", &mut parsed.signature),
+                b"timestamp" => ("timestamp", &mut parsed.timestamp),
+                b"nonce" => ("nonce", &mut parsed.nonce),
+                b"echostr" => ("echostr", &mut parsed.echostr),
+                b"encrypt_type" => ("encrypt_type", &mut parsed.encrypt_type),
+                b"msg_signature" => ("msg_signature", &mut parsed.msg_signature),
+                _ => continue,
+            };
+            if slot.is_some() {
+                return Err(Refusal::Twice(name));
+            }
+            *slot = Some(text(value).ok_or(Refusal::NotText(name))?);
+        }
+        Ok(parsed)
+    }
+}
+
+fn text(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
+    match bytes {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    }
+}
+
+fn required<'v>(value: Option<&'v Cow<'_, str>>, name: &'static str) -> Result<&'v str, Refusal> {
+    value.map(Cow::as_ref).filter(|value| !value.is_empty()).ok_or(Refusal::Missing(name))
+}
+
+/// Checks the proof of the query, and gives the token that made it.
+fn verify<'t>(terms: &'t Terms, query: &Query<'_>, now: SystemTime) -> Result<&'t Secret, Refusal> {
+    let signature = required(query.signature.as_ref(), "signature")?;
+    let timestamp = required(query.timestamp.as_ref(), "timestamp")?;
+    let nonce = required(query.nonce.as_ref(), "nonce")?;
+    let token = terms
+        .tokens
+        .iter()
+        .find(|token| verify_signature(token.expose(), timestamp, nonce, signature).is_ok())
+        .ok_or(Refusal::Signature { name: "signature" })?;
+    let Some(skew) = terms.clock_skew else { return Ok(token) };
+    let sent: i64 = timestamp.parse().map_err(|_| Refusal::Timestamp)?;
+    let ahead = sent.saturating_sub(i64::try_from(unix_seconds(now)).unwrap_or(i64::MAX));
+    if ahead.unsigned_abs() > skew.as_secs() {
+        return Err(Refusal::Stale(ahead));
+    }
+    Ok(token)
+}
+
+fn unix_seconds(now: SystemTime) -> u64 {
+    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The answer to the console's check of the URL: `echostr`, byte for byte, with nothing around it.
+fn echo(query: Query<'_>) -> Response {
+    let Some(echostr) = query.echostr.filter(|echostr| !echostr.is_empty()) else {
+        return Response::text(200, ALIVE);
+    };
+    log::info!(target: "callback", "the URL was verified; echoed {} bytes", echostr.len());
+    Response::text(200, echostr.into_owned()).with_header("X-Content-Type-Options", "nosniff")
+}
+
+/// An opened envelope, and the key that opened it.
+struct Opened<'t> {
+    message: String,
+    key: &'t AesKey,
+}
+
+/// How a reply is sealed: as its call was.
+struct Seal<'t> {
+    token: &'t Secret,
+    key: &'t AesKey,
+    nonce: &'t str,
+}
+
+/// Opens the envelope of a call; `None` if the fields lie open.
+fn open<'t>(terms: &'t Terms, query: &Query<'_>, outer: &Element<'_>) -> Result<Option<Opened<'t>>, Refusal> {
+    let is_encrypted = match query.encrypt_type.as_deref() {
+        None | Some("" | "raw") => false,
+        Some("aes") => true,
+        Some(other) => return Err(Refusal::EncryptType(other.to_owned())),
+    };
+    let has_open_fields = outer.child("MsgType").is_some();
+    let found = match (is_encrypted, has_open_fields) {
+        (false, _) => Mode::Plaintext,
+        (true, true) => Mode::Compatible,
+        (true, false) => Mode::Secure,
+    };
+    if !terms.mode.takes(found) {
+        return Err(Refusal::TooWeak { found });
+    }
+    match (found, terms.app_id.as_deref().filter(|_| !terms.keys.is_empty())) {
+        // Without a key the open fields of compatible mode still make a message, and may be answered openly.
+        (Mode::Plaintext, _) | (Mode::Compatible, None) => Ok(None),
+        (Mode::Secure, None) => Err(Refusal::NoKey),
+        (_, Some(app_id)) => open_with(terms, app_id, query, outer).map(Some),
+    }
+}
+
+fn open_with<'t>(
+    terms: &'t Terms,
+    app_id: &str,
+    query: &Query<'_>,
+    outer: &Element<'_>,
+) -> Result<Opened<'t>, Refusal> {
+    let encrypt = outer.child_text("Encrypt").ok_or(Refusal::NoEnvelope)?;
+    let msg_signature = required(query.msg_signature.as_ref(), "msg_signature")?;
+    let (timestamp, nonce) =
+        (required(query.timestamp.as_ref(), "timestamp")?, required(query.nonce.as_ref(), "nonce")?);
+    let proves = |token: &Secret| {
+        verify_msg_signature(token.expose(), timestamp, nonce, encrypt, msg_signature).is_ok()
+    };
+    if !terms.tokens.iter().any(proves) {
+        return Err(Refusal::Signature { name: "msg_signature" });
+    }
+    let mut refusal = Refusal::NoKey;
+    for key in &terms.keys {
+        match open_envelope(encrypt, key, app_id) {
+            Ok(message) => return Ok(Opened { message, key }),
+            // What the current key says is the better cause: the previous one is wrong most of the time.
+            Err(error) if matches!(refusal, Refusal::NoKey) => refusal = error.into(),
+            Err(_) => {}
+        }
+    }
+    Err(refusal)
+}
+
+/// A call whose proof is checked.
+struct Call<'c> {
+    terms: &'c Terms,
+    request: &'c Request,
+    circumstances: Circumstances,
+}
+
+impl Call<'_> {
+    /// Answers the message in `root`; sealed, if it came so.
+    fn reply_to(&self, root: &Element<'_>, seal: Option<Seal<'_>>) -> Result<Response, Refusal> {
+        let message = Message::from_xml(root)?;
+        if let Some(id) = self.terms.original_id.as_deref()
+            && id != message.to_user
+        {
+            return Err(Refusal::ForeignReceiver(message.to_user.to_owned()));
+        }
+        let found = self.terms.rules.find(&message);
+        let reply = found.as_ref().and_then(|found| self.reply(&message, found));
+        let kind = reply.as_ref().map_or(SUCCESS, Reply::msg_type);
+        let response = reply.and_then(|reply| self.sealed(&message, &reply, seal));
+        self.log(&message, found.as_ref(), response.as_ref().map_or(SUCCESS, |_| kind));
+        Ok(response.unwrap_or_else(|| Response::text(200, SUCCESS)))
+    }
+
+    /// What the rule says, within WeChat's limits; `None` is `success`.
+    fn reply(&self, message: &Message<'_>, found: &Match<'_, '_>) -> Option<Reply> {
+        let scope = Scope {
+            message,
+            captures: &found.captures,
+            app_id: self.terms.app_id.as_deref(),
+            rule: found.rule.name.as_deref(),
+            now: self.circumstances.now,
+        };
+        // A panic is a bug of ours; the user still gets the words for such a case, and WeChat a legal body.
+        let reply = catch_unwind(AssertUnwindSafe(|| found.rule.then.reply(&scope)));
+        let reply = match reply {
+            Ok(Ok(reply)) => reply,
+            failed => {
+                let why =
+                    failed.ok().and_then(Result::err).map_or("it panicked".to_owned(), |e| e.to_string());
+                log::error!(target: "callback", "{} failed: {why}", found.rule.label());
+                let on_error = found.rule.on_error.as_ref()?;
+                on_error.render(&scope).ok().map(|text| Reply::Text { content: text.into_owned() })
+            }
+        };
+        let (reply, cut) = reply?.fit(message);
+        if let Some(cut) = cut {
+            log::warn!(target: "callback", "{}: {cut}", found.rule.label());
+        }
+        reply
+    }
+
+    /// The reply as it leaves; `None` if it cannot: then `success` is the only legal body.
+    fn sealed(&self, message: &Message<'_>, reply: &Reply, seal: Option<Seal<'_>>) -> Option<Response> {
+        let now = unix_seconds(self.circumstances.now);
+        let xml = reply.to_xml(message.from_user, message.to_user, now);
+        if let Err(error) = check_xml(&xml, message.from_user, reply.msg_type()) {
+            log::error!(target: "callback", "our own reply is not what it should be: {error}; answered {SUCCESS}");
+            return None;
+        }
+        let Some(seal) = seal else { return Some(Response::xml(xml)) };
+        let Some(random) = (self.circumstances.random)() else {
+            log::error!(target: "callback", "the system gives no random bytes; answered {SUCCESS}");
+            return None;
+        };
+        let encrypt = seal_envelope(&xml, seal.key, self.terms.app_id.as_deref()?, random);
+        Some(Response::xml(envelope_xml(&encrypt, seal.token.expose(), now, seal.nonce)))
+    }
+
+    fn log(&self, message: &Message<'_>, found: Option<&Match<'_, '_>>, replied: &str) {
+        if !log::log_enabled!(target: "callback", log::Level::Info) {
+            return;
+        }
+        let what = match &message.content {
+            Content::Event(event) => format!("event {}", shown(event.name())),
+            Content::Unknown { .. } => format!("unknown type {}", shown(message.msg_type)),
+            _ => message.msg_type.to_owned(),
+        };
+        let from = openid_shown(message.from_user, self.terms.personal_data);
+        let met = found.map_or("no rule".to_owned(), |found| found.rule.label());
+        let time = self.request.received.elapsed().as_millis();
+        log::info!(target: "callback", "{what} from {from} met {met}; replied {replied} in {time} ms");
+    }
+}

@@ -1,0 +1,98 @@
+//! `wxcgi fastcgi`: the FastCGI responder.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{Failure, find_config, finish};
+use crate::account::Accounts;
+use crate::config::load::load_for_service;
+use crate::config::{LogSettings, state_folder};
+use crate::gateway::{Listener, fastcgi, listen as listen_on};
+
+#[derive(Debug, Default, clap::Args)]
+#[command(
+    after_help = "Without --listen the socket comes from systemd (LISTEN_FDS) or from who started the process \
+    (spawn-fcgi, mod_fcgid). SIGTERM finishes what was accepted; SIGHUP takes changed configs, which are taken within \
+    a second or two anyway."
+)]
+pub(crate) struct Args {
+    /// A config file; may be given several times. The first serves requests that name none in `WXCGI_CONFIG`
+    #[arg(long, short, value_name = "FILE")]
+    config: Vec<PathBuf>,
+    /// Configs in this folder may be named by the web server in the parameter `WXCGI_CONFIG`
+    #[arg(long, value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+    /// Listen here: unix:PATH or HOST:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// The mode of a unix socket, in octal
+    #[arg(long, value_name = "MODE", default_value = "0660", value_parser = octal)]
+    socket_mode: u32,
+    /// Connections served at once; further ones are answered 503
+    #[arg(long, value_name = "N")]
+    max_connections: Option<usize>,
+}
+
+fn octal(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode @ 0..=0o777) => Ok(mode),
+        _ => Err("write it in octal, like 0660".to_owned()),
+    }
+}
+
+/// Serves on sockets that the process was started with; its command line was not read.
+#[must_use]
+pub fn serve_by_default(listeners: Vec<Listener>) -> ExitCode {
+    finish(run(Args::default(), Some(listeners)))
+}
+
+pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>) -> Result<(), Failure> {
+    let listeners = match listeners {
+        Some(listeners) if args.listen.is_empty() => listeners,
+        _ => listen(&args)?,
+    };
+    let paths =
+        if args.config.is_empty() { find_config(None).map(|path| vec![path]) } else { Ok(args.config) };
+    let state = state_folder();
+    let accounts = match paths {
+        Ok(paths) => {
+            let loaded: Vec<_> = paths
+                .into_iter()
+                .map(|path| (absolute(&path), load_for_service(&path, state.as_deref())))
+                .collect();
+            let log =
+                loaded.iter().find_map(|(_, loaded)| loaded.as_ref().ok().map(|it| it.config.log.clone()));
+            log.unwrap_or_default().start();
+            Accounts::new(loaded, args.config_dir, state)
+        }
+        // A responder without a config serves all the same: WeChat gets a legal body.
+        Err(unusable) => {
+            LogSettings::default().start();
+            let first = crate::config::load::search_path().into_iter().next().unwrap_or_default();
+            Accounts::new(vec![(first, Err(unusable))], args.config_dir, state)
+        }
+    };
+    let mut options = fastcgi::Options::default();
+    if let Some(max_connections) = args.max_connections {
+        options.max_connections = max_connections;
+    }
+    fastcgi::serve(listeners, options, &accounts).map_err(|error| Failure::Failed(error.to_string()))
+}
+
+fn absolute(path: &std::path::Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn listen(args: &Args) -> Result<Vec<Listener>, Failure> {
+    if args.listen.is_empty() {
+        return Err(Failure::Usage(
+            "no socket: give --listen unix:PATH or --listen HOST:PORT, or start this by systemd or spawn-fcgi"
+                .to_owned(),
+        ));
+    }
+    args.listen
+        .iter()
+        .map(|address| listen_on(address, args.socket_mode))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::Failed(error.to_string()))
+}

@@ -1,0 +1,133 @@
+//! `wxcgi init`: files to start with, for the paths at hand.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{Failure, find_config, print, print_line};
+use crate::config::SAMPLE;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The snippets speak of this program, of your config, and of the URL path and socket given here.
+Examples:
+  wxcgi init config --write                 writes ./wxcgi.toml with a token of its own
+  wxcgi init nginx --url-path /wechat
+  wxcgi init apache --kind proxy-fcgi --write /etc/apache2/conf-available/wxcgi.conf"
+)]
+pub(super) struct Args {
+    /// What to print
+    what: What,
+    /// Which variant: for apache scriptalias, proxy-fcgi or fcgid; for nginx unix, tcp, keepalive or fcgiwrap; for
+    /// systemd service or socket
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// Write it to a file that is not there yet, instead of printing it [a config: wxcgi.toml]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "")]
+    write: Option<PathBuf>,
+    /// The program [default: this one]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// The config [default: where one is found, else /etc/wxcgi/wxcgi.toml]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The FastCGI socket
+    #[arg(long, value_name = "FILE", default_value = SOCKET)]
+    socket: PathBuf,
+    /// The path of the URL that WeChat calls
+    #[arg(long, value_name = "PATH", default_value = URL_PATH)]
+    url_path: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// A config with a few rules
+    Config,
+    /// A piece of Apache's configuration
+    Apache,
+    /// A piece of nginx's configuration
+    Nginx,
+    /// Units for systemd
+    Systemd,
+    /// A .htaccess for a shared host
+    Htaccess,
+}
+
+// The spellings that stand in the snippets.
+const PROGRAM: &str = "/usr/local/bin/wxcgi";
+const CONFIG: &str = "/etc/wxcgi/wxcgi.toml";
+const SOCKET: &str = "/run/wxcgi/wxcgi.sock";
+const URL_PATH: &str = "/weixin";
+
+/// The snippets: what, kind (the first of each is the default), text.
+const SNIPPETS: [(What, &str, &str); 10] = [
+    (What::Apache, "scriptalias", include_str!("../../apache/scriptalias.conf")),
+    (What::Apache, "proxy-fcgi", include_str!("../../apache/proxy-fcgi.conf")),
+    (What::Apache, "fcgid", include_str!("../../apache/fcgid.conf")),
+    (What::Nginx, "unix", include_str!("../../nginx/fastcgi-unix.conf")),
+    (What::Nginx, "tcp", include_str!("../../nginx/fastcgi-tcp.conf")),
+    (What::Nginx, "keepalive", include_str!("../../nginx/fastcgi-keepalive.conf")),
+    (What::Nginx, "fcgiwrap", include_str!("../../nginx/fcgiwrap.conf")),
+    (What::Systemd, "service", include_str!("../../systemd/wxcgi.service")),
+    (What::Systemd, "socket", include_str!("../../systemd/wxcgi.socket")),
+    (What::Htaccess, "htaccess", include_str!("../../apache/htaccess")),
+];
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let text = if args.what == What::Config { config_with_token()? } else { snippet(args)? };
+    let Some(write) = &args.write else { return print(text.as_bytes()) };
+    let default = match args.what {
+        What::Config => Some(PathBuf::from("wxcgi.toml")),
+        What::Htaccess => Some(PathBuf::from(".htaccess")),
+        _ => None,
+    };
+    let Some(path) = Some(write.clone()).filter(|path| !path.as_os_str().is_empty()).or(default) else {
+        return Err(Failure::Usage("say which file: --write FILE".to_owned()));
+    };
+    // A config holds secrets.
+    let mode = if args.what == What::Config { 0o600 } else { 0o644 };
+    write_new(&path, &text, mode)?;
+    print_line(&format!("wxcgi: wrote {}", path.display()))
+}
+
+/// The sample with a token that nobody else has.
+fn config_with_token() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::Failed(error.to_string()))?;
+    Ok(SAMPLE.replacen("\"mytoken\"", &format!("\"{}\"", hex::encode(bytes)), 1))
+}
+
+fn snippet(args: &Args) -> Result<String, Failure> {
+    let mut of_kind = SNIPPETS.iter().filter(|(what, ..)| *what == args.what);
+    let text = match args.kind.as_deref() {
+        None if args.what == What::Systemd => {
+            of_kind.map(|(_, _, text)| *text).collect::<Vec<_>>().join("\n")
+        }
+        None => of_kind.next().map(|(_, _, text)| (*text).to_owned()).unwrap_or_default(),
+        Some(kind) => {
+            let known = of_kind.clone().map(|(_, name, _)| *name).collect::<Vec<_>>().join(", ");
+            let found = of_kind.find(|(_, name, _)| *name == kind).map(|(_, _, text)| (*text).to_owned());
+            found.ok_or_else(|| Failure::Usage(format!("no kind `{kind}` here; there are: {known}")))?
+        }
+    };
+    let path = |path: &Path| path.display().to_string();
+    let program = args.program.clone().or_else(|| std::env::current_exe().ok());
+    let config = find_config(args.config.as_deref()).ok().and_then(|path| std::path::absolute(path).ok());
+    Ok(text
+        .replace(PROGRAM, &program.as_deref().map_or_else(|| PROGRAM.to_owned(), path))
+        .replace(CONFIG, &config.as_deref().map_or_else(|| CONFIG.to_owned(), path))
+        .replace(SOCKET, &path(&args.socket))
+        .replace(URL_PATH, &args.url_path))
+}
+
+/// Nothing that lies there is overwritten.
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| Failure::Failed(format!("cannot write `{}`: {error}", path.display())))
+}

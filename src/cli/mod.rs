@@ -1,0 +1,165 @@
+//! The commands for a person at a terminal; one file each.
+
+mod check;
+pub mod fastcgi;
+mod init;
+mod sign;
+mod simulate;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::load::{self, Loaded, Unusable};
+use crate::gateway::Listener;
+
+/// What was asked for failed.
+const FAILED: u8 = 1;
+/// The command or the config is wrong.
+const WRONG: u8 = 2;
+
+/// The server side of a WeChat Official Account (微信公众号): CGI behind Apache, FastCGI behind nginx.
+///
+/// Started by a web server it answers requests and never reads its command line. These commands are for you.
+#[derive(Debug, Parser)]
+#[command(name = "wxcgi", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve as a FastCGI responder, on a socket of its own or on the one that it was started with
+    Fastcgi(fastcgi::Args),
+    /// Show all faults and warnings of a config, with place and cure
+    Check(check::Args),
+    /// Be WeChat: send a message through the real door, in this process, and show the reply
+    #[command(visible_alias = "sim")]
+    Simulate(simulate::Args),
+    /// Print a signed query string, for curl or for running the CGI by hand
+    Sign(sign::Args),
+    /// Print a file to start with: a config, or what a web server needs
+    Init(init::Args),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The config of a command.
+#[derive(Debug, clap::Args)]
+struct ConfigArg {
+    /// The config file [default: ./wxcgi.toml, then $WXCGI_CONFIG, ~/.config/wxcgi/, /etc/wxcgi/]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigArg {
+    /// The config file that was named, or lies where one is looked for.
+    fn find(&self) -> Result<PathBuf, Unusable> {
+        find_config(self.config.as_deref())
+    }
+
+    fn load(&self) -> Result<(PathBuf, Loaded), Unusable> {
+        let path = self.find()?;
+        let loaded = load::load(&path)?;
+        Ok((path, loaded))
+    }
+}
+
+fn find_config(named: Option<&Path>) -> Result<PathBuf, Unusable> {
+    let here = Path::new("wxcgi.toml");
+    match named {
+        Some(path) => Ok(path.to_owned()),
+        None if here.exists() => Ok(here.to_owned()),
+        None => load::find(),
+    }
+}
+
+/// Why a command did not do what it should.
+#[derive(Debug)]
+enum Failure {
+    /// Something went wrong: exit code 1.
+    Failed(String),
+    /// The command is wrong: exit code 2.
+    Usage(String),
+    /// The config is wrong: exit code 2.
+    Config(Unusable),
+}
+
+impl From<Unusable> for Failure {
+    fn from(unusable: Unusable) -> Self {
+        Self::Config(unusable)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Runs the command line, and gives the exit code. `listeners` are sockets that the process was started with.
+#[must_use]
+pub fn run(listeners: Option<Vec<Listener>>) -> ExitCode {
+    let is_command = std::env::args_os().len() > 1;
+    match listeners {
+        Some(listeners) if !is_command => fastcgi::serve_by_default(listeners),
+        listeners => match Cli::try_parse() {
+            Ok(Cli { command: Some(command) }) => finish(command.run(listeners)),
+            Ok(Cli { command: None }) => finish(print_line(&Cli::command().render_help().to_string())),
+            Err(error) => {
+                let _ = error.print();
+                ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG))
+            }
+        },
+    }
+}
+
+impl Command {
+    fn run(self, listeners: Option<Vec<Listener>>) -> Result<(), Failure> {
+        match self {
+            Self::Fastcgi(args) => fastcgi::run(args, listeners),
+            Self::Check(args) => check::run(&args),
+            Self::Simulate(args) => simulate::run(&args),
+            Self::Sign(args) => sign::run(&args),
+            Self::Init(args) => init::run(&args),
+            Self::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "wxcgi", &mut script);
+                print(&script)
+            }
+        }
+    }
+}
+
+fn finish(result: Result<(), Failure>) -> ExitCode {
+    let (code, lines) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Failed(why)) => (FAILED, vec![why]),
+        Err(Failure::Usage(why)) => (WRONG, vec![why]),
+        Err(Failure::Config(Unusable(faults))) => {
+            (WRONG, faults.iter().map(crate::config::fault::PlacedFault::for_people).collect())
+        }
+    };
+    for line in lines.iter().filter(|line| !line.is_empty()) {
+        let _ = writeln!(std::io::stderr(), "wxcgi: {line}");
+    }
+    ExitCode::from(code)
+}
+
+/// Writes to stdout. A reader that has gone (`| head`) is no error.
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    match std::io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn print_line(line: &str) -> Result<(), Failure> {
+    print(format!("{line}\n").as_bytes())
+}

@@ -1,0 +1,74 @@
+//! The last config that checked, kept in the state folder: what a CGI process goes on with while its operator is
+//! editing.
+
+use std::fs::{DirBuilder, File, FileTimes, Metadata};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use sha1::{Digest, Sha1};
+
+/// Where state is kept: `WXCGI_STATE_DIR`, systemd's `STATE_DIRECTORY`, `~/.local/state/wxcgi`.
+#[must_use]
+pub fn state_folder() -> Option<PathBuf> {
+    let from = |variable: &str| std::env::var_os(variable).filter(|folder| !folder.is_empty());
+    if let Some(folder) = from("WXCGI_STATE_DIR") {
+        return Some(folder.into());
+    }
+    if let Some(folders) = from("STATE_DIRECTORY") {
+        return std::env::split_paths(&folders).next();
+    }
+    std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local/state/wxcgi"))
+}
+
+/// The place of the last good copy of one config.
+#[derive(Debug)]
+pub(super) struct LastGood(PathBuf);
+
+impl LastGood {
+    pub(super) fn of(config: &Path, state: &Path) -> Option<Self> {
+        let config = std::path::absolute(config).ok()?;
+        let digest = hex::encode(Sha1::digest(config.as_os_str().as_encoded_bytes()));
+        let stem = config.file_stem()?.to_str().unwrap_or("config");
+        Some(Self(state.join("last-good").join(format!("{stem}-{}.toml", &digest[..12]))))
+    }
+
+    /// Whether the copy is of this very version of the config: it has its size and its time.
+    pub(super) fn is_of(&self, config: &Metadata) -> bool {
+        std::fs::metadata(&self.0).is_ok_and(|copy| {
+            copy.len() == config.len()
+                && copy.modified().ok().is_some_and(|time| Some(time) == config.modified().ok())
+        })
+    }
+
+    pub(super) fn text(&self) -> Option<String> {
+        std::fs::read_to_string(&self.0).ok()
+    }
+
+    /// Keeps a copy. Where that cannot be done nothing is lost but the copy: it is not worth an error.
+    pub(super) fn keep(&self, text: &str, config: &Metadata) {
+        if let Err(error) = self.write(text, config) {
+            log::debug!(target: "config", "no copy of the config is kept in `{}`: {error}", self.0.display());
+        }
+    }
+
+    /// Written beside its place and moved there: a reader finds the old copy or the new one.
+    fn write(&self, text: &str, config: &Metadata) -> std::io::Result<()> {
+        if let Some(folder) = self.0.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let temporary = self.0.with_extension(format!("{}.tmp", std::process::id()));
+        let written =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary).and_then(
+                |mut file| {
+                    file.write_all(text.as_bytes())?;
+                    file.set_times(FileTimes::new().set_modified(config.modified()?))?;
+                    std::fs::rename(&temporary, &self.0)
+                },
+            );
+        if written.is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        written
+    }
+}

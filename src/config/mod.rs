@@ -1,0 +1,305 @@
+//! The config file as typed data.
+//!
+//! [`Config::parse`] turns the text of a `wxcgi.toml` into a [`Config`] and tells everything that is wrong with it at
+//! once; [`load`] finds and reads the file. An account is a file.
+
+mod condition;
+pub mod fault;
+mod last_good;
+pub mod load;
+mod reply;
+mod rule;
+mod table;
+mod value;
+
+use std::path::Path;
+use std::time::Duration;
+
+use log::LevelFilter;
+use toml::de::DeTable;
+
+pub use last_good::state_folder;
+
+use crate::logging::{self, RotatingFile};
+use crate::rules::Rules;
+use crate::secret::Secret;
+use crate::wechat::crypto::AesKey;
+use crate::wechat::mode::AcceptedMode;
+use fault::Fault;
+use table::{Faults, Table};
+
+/// The sample config: what `init config` prints and `simulate` runs on where there is no config yet.
+pub const SAMPLE: &str = include_str!("sample.toml");
+
+/// A whole config that checks.
+#[derive(Debug)]
+pub struct Config {
+    /// `[account]`
+    pub account: AccountSettings,
+    /// `[server]`
+    pub server: ServerSettings,
+    /// `[log]`
+    pub log: LogSettings,
+    /// `[[rule]]` and `[default]`
+    pub rules: Rules,
+}
+
+/// `[account]`: who we are to WeChat.
+#[derive(Debug)]
+pub struct AccountSettings {
+    /// The Token (令牌) of the console, which signatures are made with.
+    pub token: Secret,
+    /// The Token before, still taken while WeChat changes over.
+    pub previous_token: Option<Secret>,
+    /// `AppID`, `wx…`.
+    pub app_id: Option<String>,
+    /// `AppSecret`, for WeChat's API.
+    pub app_secret: Option<Secret>,
+    /// `EncodingAESKey` (消息加解密密钥).
+    pub encoding_aes_key: Option<AesKey>,
+    /// The key before.
+    pub previous_encoding_aes_key: Option<AesKey>,
+    /// Which modes are taken.
+    pub mode: AcceptedMode,
+    /// The account's own id (原始ID), `gh_…`; if given, messages must be addressed to it.
+    pub original_id: Option<String>,
+    /// Whether the account is verified (微信认证).
+    pub verified: bool,
+    /// The path of the URL in the console, without a slash at its end; `None` takes any.
+    pub path: Option<String>,
+}
+
+/// `[server]`: how requests are taken.
+#[derive(Debug)]
+pub struct ServerSettings {
+    /// The largest body, bytes. Default 256 KiB.
+    pub max_body: usize,
+    /// WeChat has its answer by then. Default 4.5 s.
+    pub deadline: Duration,
+    /// Timestamps further from now are refused; `None` takes any. Default 10 minutes.
+    pub clock_skew: Option<Duration>,
+}
+
+/// `[log]`: where the log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The file, by default of 128 KiB and 60 times; `None` is stderr, which is the web server's error log.
+    pub file: Option<RotatingFile>,
+    /// What is logged. Default `info`.
+    pub level: LevelFilter,
+    /// Whether openids and texts are written in full. Default no.
+    pub personal_data: bool,
+}
+
+impl LogSettings {
+    /// Starts the log as these say.
+    pub fn start(&self) {
+        logging::start(self.level, self.file.as_ref());
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { file: None, level: LevelFilter::Info, personal_data: false }
+    }
+}
+
+/// How thoroughly a config is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thoroughness {
+    /// Everything: regular expressions and templates are compiled.
+    Full,
+    /// The same bytes were checked in full before: what compiles on first use is left alone.
+    CheckedBefore,
+}
+
+impl Config {
+    /// Reads the text of a config. Relative paths in it start from `folder`. The faults include warnings; without a
+    /// config there is at least one that is more than a warning.
+    #[must_use]
+    pub fn parse(text: &str, folder: &Path, thoroughness: Thoroughness) -> (Option<Self>, Vec<Fault>) {
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let faults = Faults::new(text, thoroughness == Thoroughness::Full);
+        let config = Self::read(document.get_ref(), text, folder, &faults);
+        if !errors.is_empty() {
+            faults.forget_echoes();
+        }
+        for error in &errors {
+            let span = error.span().unwrap_or(0..0);
+            faults.push(Fault::at(span, error.message().trim_end().replace('\n', ", ")));
+        }
+        let faults = faults.into_sorted();
+        let refused = faults.iter().any(|fault| fault.severity == fault::Severity::Fault);
+        (config.filter(|_| !refused), faults)
+    }
+
+    fn read(document: &DeTable<'_>, text: &str, folder: &Path, faults: &Faults) -> Option<Self> {
+        let root = Table::new(document, 0..0, "table", faults);
+        let account = root.table("account", "account key").map(|table| AccountSettings::read(table, folder));
+        if account.is_none() && root.value("account").is_none() {
+            faults.push(
+                Fault::at(0..0, "missing table `[account]`")
+                    .cure("it holds at least `token`, as entered in WeChat's console"),
+            );
+        }
+        let server = ServerSettings::read(root.table("server", "server key"));
+        let log = LogSettings::read(root.table("log", "log key"), folder);
+        let rules = rule::read_all(&root, text);
+        root.finish();
+        Some(Self { account: account?, server, log, rules })
+    }
+}
+
+impl AccountSettings {
+    fn read(table: Table<'_>, folder: &Path) -> Self {
+        let secret = |key| value::secret(&table, key, folder);
+        let aes_key = |key: &'static str| {
+            let secret = value::secret(&table, key, folder)?;
+            let parsed = AesKey::parse(secret.expose());
+            parsed.map_err(|error| table.faults.push(bad_aes_key(&table, key, &error))).ok()
+        };
+        if table.value("token").is_none() {
+            table.missing("token");
+        }
+        let (key, previous_key) = (aes_key("encoding_aes_key"), aes_key("previous_encoding_aes_key"));
+        let (token, previous_token) = (secret("token"), secret("previous_token"));
+        for (key, token) in [("token", &token), ("previous_token", &previous_token)] {
+            if let Some(fault) = token.as_ref().and_then(|token| odd_token(&table, key, token)) {
+                table.faults.push(fault);
+            }
+        }
+        let settings = Self {
+            token: token.unwrap_or_else(|| Secret::new(String::new())),
+            previous_token,
+            app_id: table.string("app_id"),
+            app_secret: secret("app_secret"),
+            encoding_aes_key: key,
+            previous_encoding_aes_key: previous_key,
+            mode: table.parsed("mode", AcceptedMode::parse).unwrap_or_default(),
+            original_id: table.string("original_id"),
+            verified: table.flag("verified").unwrap_or(false),
+            path: table.parsed("path", callback_path),
+        };
+        settings.check_key(&table);
+        table.finish();
+        settings
+    }
+
+    /// What encryption needs must be there.
+    fn check_key(&self, table: &Table<'_>) {
+        let wants_key = matches!(self.mode, AcceptedMode::Compatible | AcceptedMode::Secure);
+        if wants_key && table.value("encoding_aes_key").is_none() {
+            table.faults.push(
+                Fault::at(table.key_span("mode"), "this mode needs `encoding_aes_key`")
+                    .cure("it is the EncodingAESKey (消息加解密密钥) of WeChat's console, 43 characters"),
+            );
+        }
+        if table.value("encoding_aes_key").is_some() && self.app_id.is_none() {
+            table.faults.push(
+                Fault::at(table.key_span("encoding_aes_key"), "encryption needs `app_id` as well").cure(
+                    "an encrypted message names the AppID it is for; without it any could be replayed here",
+                ),
+            );
+        }
+        if table.value("previous_encoding_aes_key").is_some() && table.value("encoding_aes_key").is_none() {
+            table.faults.push(Fault::at(
+                table.key_span("previous_encoding_aes_key"),
+                "a previous key without `encoding_aes_key`",
+            ));
+        }
+    }
+}
+
+/// The console takes 3 to 32 letters and digits; anything else cannot be what stands there.
+fn odd_token(table: &Table<'_>, key: &'static str, token: &Secret) -> Option<Fault> {
+    let span = table.value(key)?.span();
+    let token = token.expose();
+    if token.is_empty() {
+        return Some(Fault::at(span, format!("`{key}` is empty")));
+    }
+    let as_in_console =
+        (3..=32).contains(&token.len()) && token.chars().all(|letter| letter.is_ascii_alphanumeric());
+    (!as_in_console).then(|| {
+        Fault::at(span, format!("`{key}` cannot be the one of WeChat's console"))
+            .cure("the Token (令牌) there has 3 to 32 letters and digits")
+            .warning()
+    })
+}
+
+fn bad_aes_key(table: &Table<'_>, key: &'static str, error: &dyn std::fmt::Display) -> Fault {
+    let span = table.value(key).map_or(table.span.clone(), toml::Spanned::span);
+    Fault::at(span, format!("`{key}`: {error}"))
+        .cure("copy the EncodingAESKey (消息加解密密钥) of WeChat's console: 43 letters and digits")
+}
+
+/// The path of a callback as it is compared: without a slash at its end.
+fn callback_path(path: &str) -> Result<String, String> {
+    if !path.starts_with('/') || path.contains(['?', '#']) {
+        return Err(format!("`{path}` is no path; write one like \"/weixin\""));
+    }
+    Ok(path.trim_end_matches('/').to_owned())
+}
+
+impl ServerSettings {
+    fn read(table: Option<Table<'_>>) -> Self {
+        let mut settings = Self {
+            max_body: 256 << 10,
+            deadline: Duration::from_millis(4500),
+            clock_skew: Some(Duration::from_secs(600)),
+        };
+        let Some(table) = table else { return settings };
+        if let Some(size) = table.parsed("max_body", value::size) {
+            settings.max_body = usize::try_from(size).unwrap_or(usize::MAX);
+        }
+        if let Some(deadline) = table.parsed("deadline", value::duration) {
+            settings.deadline = deadline;
+        }
+        if let Some(skew) = table.parsed("clock_skew", |text| match text {
+            "off" => Ok(None),
+            _ => value::duration(text).map(Some).map_err(|why| format!("{why}, or \"off\"")),
+        }) {
+            settings.clock_skew = skew;
+        }
+        if settings.deadline >= Duration::from_secs(5) {
+            let span = table.key_span("deadline");
+            table.faults.push(Fault::at(span, "WeChat hangs up after 5 s; `deadline` must be shorter"));
+        }
+        table.finish();
+        settings
+    }
+}
+
+impl LogSettings {
+    fn read(table: Option<Table<'_>>, folder: &Path) -> Self {
+        let Some(table) = table else { return Self::default() };
+        let (max_size, keep) = (table.parsed("max_size", value::size), read_keep(&table));
+        let settings = Self {
+            file: table.text("file").map(|file| RotatingFile {
+                path: folder.join(file.value),
+                max_size: max_size.unwrap_or(128 << 10),
+                keep: keep.unwrap_or(60),
+            }),
+            level: table.parsed("level", level).unwrap_or(LevelFilter::Info),
+            personal_data: table.flag("personal_data").unwrap_or(false),
+        };
+        table.finish();
+        settings
+    }
+}
+
+fn read_keep(table: &Table<'_>) -> Option<u32> {
+    let keep = table.integer("keep")?;
+    let in_range = u32::try_from(keep).ok().filter(|keep| (1..=9999).contains(keep));
+    if in_range.is_none() {
+        let span = table.key_span("keep");
+        table.faults.push(Fault::at(span, "`keep` is a number of files, 1 to 9999"));
+    }
+    in_range
+}
+
+fn level(name: &str) -> Result<LevelFilter, String> {
+    name.parse().map_err(|_| format!("`{name}` is no level; there are off, error, warn, info, debug, trace"))
+}
+
+#[cfg(test)]
+mod tests;

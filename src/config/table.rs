@@ -1,0 +1,222 @@
+//! Reads a TOML table key by key and notes every fault instead of stopping at the first.
+//!
+//! A key is known because a reader asked for it: [`Table::finish`] reports the keys that nobody asked for.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::fault::{Fault, did_you_mean};
+
+/// A value with its place.
+pub(super) type Value<'t> = &'t Spanned<DeValue<'t>>;
+
+/// All faults found so far.
+#[derive(Debug)]
+pub(super) struct Faults<'t> {
+    /// The whole file.
+    file: &'t str,
+    /// Whether expressions and templates are to be compiled, to see whether they do.
+    pub(super) thorough: bool,
+    found: RefCell<Vec<Fault>>,
+}
+
+impl<'t> Faults<'t> {
+    pub(super) fn new(file: &'t str, thorough: bool) -> Self {
+        Self { file, thorough, found: RefCell::default() }
+    }
+
+    pub(super) fn push(&self, fault: Fault) {
+        self.found.borrow_mut().push(fault);
+    }
+
+    /// Forgets what may be an echo of a mistake in the language itself: tables and keys that only seem to be missing.
+    pub(super) fn forget_echoes(&self) {
+        let found = |fault: &Fault| fault.span.as_ref().is_some_and(|span| span.start > 0);
+        self.found.borrow_mut().retain(|fault| found(fault) && !fault.message.starts_with("missing "));
+    }
+
+    /// The faults in the order of the file.
+    pub(super) fn into_sorted(self) -> Vec<Fault> {
+        let mut faults = self.found.into_inner();
+        faults.sort_by_key(|fault| fault.span.as_ref().map_or(0, |span| span.start));
+        faults
+    }
+}
+
+/// A text of the file with its place.
+#[derive(Debug, Clone)]
+pub(super) struct Text<'t> {
+    pub(super) value: &'t str,
+    pub(super) span: Range<usize>,
+}
+
+impl Text<'_> {
+    /// The place of the byte at `offset` of the text; known only for a `'literal'` text, which stands in the file as
+    /// it is.
+    pub(super) fn span_at(&self, offset: usize, faults: &Faults<'_>) -> Option<Range<usize>> {
+        let written = faults.file.get(self.span.clone())?;
+        let start = self.span.start + written.find(self.value)? + offset;
+        let width = self.value.get(offset..)?.chars().next().map_or(1, char::len_utf8);
+        Some(start..start + width)
+    }
+}
+
+/// A table that is being read.
+pub(super) struct Table<'t> {
+    entries: &'t DeTable<'t>,
+    /// Where it stands: its header, or itself if it is inline.
+    pub(super) span: Range<usize>,
+    /// What one of its keys is called in messages: `account key`, `condition`.
+    key_noun: &'static str,
+    known: RefCell<Vec<&'static str>>,
+    pub(super) faults: &'t Faults<'t>,
+}
+
+impl<'t> Table<'t> {
+    pub(super) fn new(
+        entries: &'t DeTable<'t>,
+        span: Range<usize>,
+        key_noun: &'static str,
+        faults: &'t Faults<'t>,
+    ) -> Self {
+        Self { entries, span, key_noun, known: RefCell::default(), faults }
+    }
+
+    /// A value that should be a table; anything else is a fault.
+    pub(super) fn from_value(
+        value: Value<'t>,
+        key_noun: &'static str,
+        faults: &'t Faults<'t>,
+    ) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Table(table) => Some(Self::new(table, value.span(), key_noun, faults)),
+            _ => wrong_type(value, "a table", faults),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The value of `key`, whatever its type.
+    pub(super) fn value(&self, key: &'static str) -> Option<Value<'t>> {
+        let mut known = self.known.borrow_mut();
+        if !known.contains(&key) {
+            known.push(key);
+        }
+        self.entries.get(key)
+    }
+
+    /// The place of the key itself.
+    pub(super) fn key_span(&self, key: &str) -> Range<usize> {
+        self.entries.get_key_value(key).map_or(self.span.clone(), |(key, _)| key.span())
+    }
+
+    pub(super) fn text(&self, key: &'static str) -> Option<Text<'t>> {
+        text(self.value(key)?, self.faults)
+    }
+
+    pub(super) fn string(&self, key: &'static str) -> Option<String> {
+        self.text(key).map(|text| text.value.to_owned())
+    }
+
+    /// A text that must be there.
+    pub(super) fn required(&self, key: &'static str) -> Option<String> {
+        if self.value(key).is_none() {
+            self.missing(key);
+        }
+        self.string(key)
+    }
+
+    pub(super) fn missing(&self, key: &'static str) {
+        self.faults.push(Fault::at(self.span.clone(), format!("missing {} `{key}`", self.key_noun)));
+    }
+
+    pub(super) fn flag(&self, key: &'static str) -> Option<bool> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(flag) => Some(*flag),
+            _ => wrong_type(value, "true or false", self.faults),
+        }
+    }
+
+    pub(super) fn integer(&self, key: &'static str) -> Option<i64> {
+        let value = self.value(key)?;
+        let digits = match value.get_ref() {
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
+            _ => None,
+        };
+        digits.or_else(|| wrong_type(value, "a whole number", self.faults))
+    }
+
+    /// A text that `parse` understands; its error is the fault.
+    pub(super) fn parsed<T>(
+        &self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.text(key)?;
+        parse(text.value)
+            .map_err(|why| self.faults.push(Fault::at(text.span, format!("`{key}`: {why}"))))
+            .ok()
+    }
+
+    /// One text or a list of them.
+    pub(super) fn texts(&self, key: &'static str) -> Option<Vec<Text<'t>>> {
+        let value = self.value(key)?;
+        let texts: Vec<_> = match value.get_ref() {
+            DeValue::Array(items) => items.iter().filter_map(|item| text(item, self.faults)).collect(),
+            DeValue::String(_) => text(value, self.faults).into_iter().collect(),
+            _ => return wrong_type(value, "a text or a list of texts", self.faults),
+        };
+        if texts.is_empty() {
+            self.faults.push(Fault::at(value.span(), format!("`{key}` is an empty list")));
+        }
+        Some(texts)
+    }
+
+    pub(super) fn table(&self, key: &'static str, key_noun: &'static str) -> Option<Table<'t>> {
+        Self::from_value(self.value(key)?, key_noun, self.faults)
+    }
+
+    /// A list of tables: `[[key]]`, or inline.
+    pub(super) fn tables(&self, key: &'static str, key_noun: &'static str) -> Vec<Table<'t>> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let DeValue::Array(items) = value.get_ref() else {
+            wrong_type::<()>(value, "a list of tables", self.faults);
+            return Vec::new();
+        };
+        items.iter().filter_map(|item| Self::from_value(item, key_noun, self.faults)).collect()
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(super) fn finish(self) {
+        let known = self.known.into_inner();
+        for key in self.entries.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
+            let mut fault = Fault::at(key.span(), format!("unknown {} `{}`", self.key_noun, key.get_ref()))
+                .cure(format!("known here: {}", known.join(", ")));
+            if let Some(near) = did_you_mean(key.get_ref(), known.iter().copied()) {
+                fault = fault.hint(format!("did you mean `{near}`?"));
+            }
+            self.faults.push(fault);
+        }
+    }
+}
+
+/// A value that should be a text.
+pub(super) fn text<'t>(value: Value<'t>, faults: &Faults<'_>) -> Option<Text<'t>> {
+    match value.get_ref() {
+        DeValue::String(text) => Some(Text { value: text, span: value.span() }),
+        _ => wrong_type(value, "a text in quotes", faults),
+    }
+}
+
+/// Notes that `value` is not what it should be.
+pub(super) fn wrong_type<T>(value: Value<'_>, expected: &str, faults: &Faults<'_>) -> Option<T> {
+    faults
+        .push(Fault::at(value.span(), format!("expected {expected}, found {}", value.get_ref().type_str())));
+    None
+}

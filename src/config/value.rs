@@ -1,0 +1,112 @@
+//! Values written as texts: durations, sizes, secrets.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::fault::Fault;
+use super::load::permissions_warning;
+use super::table::{Table, Value, text, wrong_type};
+use crate::secret::Secret;
+
+/// `4.5s`, `10m`, `1h 30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: Result<jiff::SignedDuration, _> = text.parse();
+    parsed.ok().and_then(|duration| Duration::try_from(duration).ok()).ok_or_else(|| {
+        format!("`{text}` is no duration; write one like \"500ms\", \"4.5s\", \"10m\" or \"1h\"")
+    })
+}
+
+/// `256KiB`, `1MiB`, `4096`: bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1000),
+        ("KB", 1000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("B", 1),
+        ("", 1),
+    ];
+    let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = &text[number.len()..];
+    let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+    let number: Option<u64> = number.trim().parse().ok();
+    number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor))
+        .ok_or_else(|| format!("`{text}` is no size; write one like \"256KiB\" or \"1MiB\""))
+}
+
+/// A secret: `"literal"`, `{ env = "NAME" }` or `{ file = "path" }`, the path relative to `folder`.
+pub(super) fn secret(table: &Table<'_>, key: &'static str, folder: &Path) -> Option<Secret> {
+    let value = table.value(key)?;
+    if value.get_ref().is_str() {
+        return text(value, table.faults).map(|text| Secret::new(text.value.to_owned()));
+    }
+    if !value.get_ref().is_table() {
+        return wrong_type(value, "a text, { env = \"NAME\" } or { file = \"path\" }", table.faults);
+    }
+    let source = Table::from_value(value, "source of a secret", table.faults)?;
+    let secret = match (source.text("env"), source.text("file")) {
+        (Some(name), None) => from_env(name.value),
+        (None, Some(file)) => from_file(&folder.join(file.value), value, table),
+        _ => Err(Fault::at(value.span(), format!("`{key}` wants either `env` or `file`"))),
+    };
+    source.finish();
+    secret
+        .map_err(|fault| table.faults.push(Fault { span: Some(value.span()), ..fault }))
+        .ok()
+        .map(Secret::new)
+}
+
+fn from_env(name: &str) -> Result<String, Fault> {
+    std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or_else(|| {
+        Fault::of_file(format!("the environment variable `{name}` is not set")).cure(
+            "set it for the process that runs wxcgi: `SetEnv` in Apache (not under suexec), `Environment=` in \
+             systemd; or use { file = … }",
+        )
+    })
+}
+
+fn from_file(path: &PathBuf, value: Value<'_>, table: &Table<'_>) -> Result<String, Fault> {
+    let content = std::fs::read_to_string(path).map_err(|error| {
+        Fault::of_file(format!("cannot read the secret in `{}`: {error}", path.display()))
+    })?;
+    if let Ok(metadata) = std::fs::metadata(path)
+        && let Some(fault) = permissions_warning(path, &metadata, true)
+    {
+        table.faults.push(Fault { span: Some(value.span()), ..fault });
+    }
+    let secret = content.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(Fault::of_file(format!("the secret file `{}` is empty", path.display())));
+    }
+    Ok(secret.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("4.5s"), Ok(Duration::from_millis(4500)));
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for bad in ["", "5", "-5s", "soon"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("256KiB"), Ok(262_144));
+        assert_eq!(size("1 MB"), Ok(1_000_000));
+        assert_eq!(size("77"), Ok(77));
+        for bad in ["", "KiB", "1.5MiB", "-1", "1 XB", "99999999999GiB"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

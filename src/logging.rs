@@ -1,0 +1,275 @@
+//! The log: to stderr, which is the web server's error log, or to a file that rotates by its size.
+//!
+//! Each line leaves in one write to a file opened for appending, so that many processes can write to one file and no
+//! line is torn. ureq stays out of the log: its trace lines hold whole URLs, with secrets in them.
+
+use std::borrow::Cow;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+use log::LevelFilter;
+use simplelog::{ConfigBuilder, LevelPadding, WriteLogger};
+
+/// Starts the log. A second call changes nothing: a process has one log.
+///
+/// A log file that cannot be written is no reason to leave a message unanswered: the log goes to stderr then, and
+/// says so.
+pub fn start(level: LevelFilter, file: Option<&RotatingFile>) {
+    let sink = match file.map(RotatingFile::open) {
+        Some(Ok(file)) => Sink::File(file),
+        Some(Err(_)) | None => Sink::Stderr,
+    };
+    let failed = file.filter(|_| matches!(sink, Sink::Stderr));
+    // The line is put together in memory: simplelog writes it piece by piece.
+    let _ = WriteLogger::init(level, format(), Lines { sink, line: Vec::new() });
+    if let Some(file) = failed {
+        log::error!(target: "log", "cannot write `{}`; logging to stderr", file.path.display());
+    }
+}
+
+fn format() -> simplelog::Config {
+    ConfigBuilder::new()
+        .set_time_format_custom(time::macros::format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second]Z"
+        ))
+        .set_time_level(LevelFilter::Error)
+        .set_target_level(LevelFilter::Error)
+        .set_thread_level(LevelFilter::Off)
+        .set_location_level(LevelFilter::Off)
+        .set_level_padding(LevelPadding::Right)
+        .add_filter_ignore_str("ureq")
+        .build()
+}
+
+/// Where lines go.
+#[derive(Debug)]
+enum Sink {
+    Stderr,
+    File(OpenFile),
+}
+
+/// Collects a line and passes it on whole.
+#[derive(Debug)]
+struct Lines {
+    sink: Sink,
+    line: Vec<u8>,
+}
+
+impl Write for Lines {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(piece);
+        if piece.ends_with(b"\n") {
+            // Nobody is left to tell that the log cannot be written.
+            let _ = self.flush();
+        }
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let written = match &mut self.sink {
+            Sink::File(file) => file.append(&self.line).or_else(|_| io::stderr().write_all(&self.line)),
+            Sink::Stderr => io::stderr().write_all(&self.line),
+        };
+        self.line.clear();
+        written
+    }
+}
+
+/// A log file that becomes `file.1` when it is full, `file.1` becoming `file.2`, and so on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RotatingFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size, bytes, beyond which it is rotated. Processes that write at the same moment may exceed it by a line
+    /// each.
+    pub max_size: u64,
+    /// How many rotated files are kept.
+    pub keep: u32,
+}
+
+/// The file as this process holds it.
+#[derive(Debug)]
+struct OpenFile {
+    settings: RotatingFile,
+    file: File,
+    /// Device and inode: another process may have rotated the file away under us.
+    identity: (u64, u64),
+}
+
+impl RotatingFile {
+    fn open(&self) -> io::Result<OpenFile> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        let metadata = file.metadata()?;
+        Ok(OpenFile { settings: self.clone(), file, identity: (metadata.dev(), metadata.ino()) })
+    }
+
+    /// `file.7`
+    fn rotated(&self, number: u32) -> PathBuf {
+        self.beside(&number.to_string())
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".");
+        path.push(ending);
+        path.into()
+    }
+
+    /// Moves all files on by one number; the oldest is overwritten.
+    fn shift(&self) -> io::Result<()> {
+        let oldest = (1..self.keep).find(|&number| !self.rotated(number).exists()).unwrap_or(self.keep);
+        for number in (1..oldest).rev() {
+            std::fs::rename(self.rotated(number), self.rotated(number + 1))?;
+        }
+        std::fs::rename(&self.path, self.rotated(1))
+    }
+}
+
+impl OpenFile {
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        let size = self.follow()?;
+        if size > 0 && size + line.len() as u64 > self.settings.max_size {
+            self.rotate(line.len() as u64)?;
+        }
+        self.file.write_all(line)
+    }
+
+    /// Opens the file anew if its path leads to another one by now, and gives its size.
+    fn follow(&mut self) -> io::Result<u64> {
+        if let Ok(metadata) = std::fs::metadata(&self.settings.path)
+            && (metadata.dev(), metadata.ino()) == self.identity
+        {
+            return Ok(metadata.len());
+        }
+        *self = self.settings.open()?;
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// One process rotates; the others go on writing to the file that they have, under whatever name it then lies.
+    fn rotate(&mut self, needed: u64) -> io::Result<()> {
+        let path = self.settings.beside("lock");
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        if lock.try_lock().is_err() {
+            return Ok(());
+        }
+        // Look again once the lock is held: another process may have rotated before us.
+        if self.follow()? + needed > self.settings.max_size {
+            self.settings.shift()?;
+            self.follow()?;
+        }
+        Ok(())
+    }
+}
+
+/// Characters of foreign text that a log line shows.
+const SHOWN: usize = 60;
+
+/// A text that came from outside, in backticks, harmless in a log: short, on one line, without control characters.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(SHOWN) + 4);
+    shown.push('`');
+    for letter in text.chars().take(SHOWN) {
+        match letter {
+            '`' => shown.push('\''),
+            _ if letter.is_control() => shown.extend(letter.escape_default()),
+            _ => shown.push(letter),
+        }
+    }
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown.push('`');
+    shown
+}
+
+/// The address of a client for the log; in backticks if it does not look like one.
+#[must_use]
+pub fn address_shown(address: &str) -> Cow<'_, str> {
+    let is_plain = address.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-%".contains(&byte));
+    if is_plain && address.len() <= SHOWN { Cow::Borrowed(address) } else { Cow::Owned(shown(address)) }
+}
+
+/// An openid for the log: `oUser…3f`, so that lines about one user can be told together and nobody else can use it;
+/// in full if `personal_data` says so.
+#[must_use]
+pub fn openid_shown(openid: &str, personal_data: bool) -> Cow<'_, str> {
+    const HEAD: usize = 5;
+    const TAIL: usize = 2;
+    let plain = openid.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'`');
+    match (plain, personal_data) {
+        (true, true) => Cow::Borrowed(openid),
+        (true, false) if openid.len() <= HEAD + TAIL => Cow::Borrowed("…"),
+        (true, false) => Cow::Owned(format!("{}…{}", &openid[..HEAD], &openid[openid.len() - TAIL..])),
+        (false, true) => Cow::Owned(shown(openid)),
+        (false, false) => Cow::Borrowed("…"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn file_in(folder: &Path, max_size: u64, keep: u32) -> RotatingFile {
+        RotatingFile { path: folder.join("wx.log"), max_size, keep }
+    }
+
+    #[test]
+    fn a_full_file_is_moved_on_and_the_oldest_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = file_in(folder.path(), 10, 2);
+        let mut file = settings.open().unwrap();
+        for line in ["one 567\n", "two 567\n", "3\n", "four\n", "5\n", "six\n"] {
+            file.append(line.as_bytes()).unwrap();
+        }
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(read(&settings.path), "six\n");
+        assert_eq!(read(&settings.rotated(1)), "four\n5\n");
+        assert_eq!(read(&settings.rotated(2)), "two 567\n3\n");
+        assert!(!settings.rotated(3).exists());
+    }
+
+    #[test]
+    fn a_file_rotated_by_another_process_is_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = file_in(folder.path(), 1 << 20, 2);
+        let mut file = settings.open().unwrap();
+        file.append(b"old\n").unwrap();
+        std::fs::rename(&settings.path, settings.rotated(1)).unwrap();
+        file.append(b"new\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&settings.path).unwrap(), "new\n");
+    }
+
+    #[test]
+    fn a_line_longer_than_the_limit_is_written_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = file_in(folder.path(), 4, 2);
+        let mut file = settings.open().unwrap();
+        file.append(b"longer than four\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&settings.path).unwrap(), "longer than four\n");
+    }
+
+    #[test]
+    fn foreign_text_cannot_forge_a_line() {
+        assert_eq!(shown("a\nERROR `x`"), "`a\\nERROR 'x'`");
+        assert_eq!(shown(&"长".repeat(61)), format!("`{}…`", "长".repeat(60)));
+    }
+
+    #[test]
+    fn an_address_is_shown_as_it_is_and_anything_else_in_quotes() {
+        assert_eq!(address_shown("2001:db8::1"), "2001:db8::1");
+        assert_eq!(address_shown("1.2.3.4 met rule 1"), "`1.2.3.4 met rule 1`");
+    }
+
+    #[test]
+    fn an_openid_is_shortened_unless_personal_data_is_wanted() {
+        assert_eq!(openid_shown("oUserABCDEF3f", false), "oUser…3f");
+        assert_eq!(openid_shown("oUserABCDEF3f", true), "oUserABCDEF3f");
+        assert_eq!(openid_shown("o1", false), "…");
+        assert_eq!(openid_shown("o\n1234567890", true), "`o\\n1234567890`");
+    }
+}

@@ -1,0 +1,92 @@
+//! The fields of a message under the names that templates use: `PicUrl` is `pic_url`.
+
+use std::collections::BTreeMap;
+
+use minijinja::Value;
+
+use crate::wechat::xml::Element;
+
+/// The name of an XML element as templates and handlers write it: `PicUrl` becomes `pic_url`, `Location_X`
+/// `location_x`; sender, receiver and type have the field's own short names.
+#[must_use]
+pub fn snake_case(element: &str) -> String {
+    match element {
+        "FromUserName" => "from_user".to_owned(),
+        "ToUserName" => "to_user".to_owned(),
+        "MsgType" => "type".to_owned(),
+        _ => {
+            let mut name = String::with_capacity(element.len() + 4);
+            let mut after_small = false;
+            for letter in element.chars() {
+                if letter.is_ascii_uppercase() && after_small {
+                    name.push('_');
+                }
+                after_small = letter.is_ascii_lowercase() || letter.is_ascii_digit();
+                name.push(letter.to_ascii_lowercase());
+            }
+            name
+        }
+    }
+}
+
+/// The text of the first child of `element` that templates call `name`.
+pub(super) fn field<'m>(element: &'m Element<'_>, name: &str) -> Option<&'m str> {
+    let child = element.children.iter().find(|child| snake_case(child.name) == name)?;
+    Some(text_of(child))
+}
+
+/// All children as a template value: texts, maps of containers, lists of siblings with one name.
+pub(super) fn to_value(element: &Element<'_>) -> Value {
+    let mut fields: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for child in &element.children {
+        let name = snake_case(child.name);
+        let value = if child.children.is_empty() { scalar(&name, text_of(child)) } else { to_value(child) };
+        fields.entry(name).or_default().push(value);
+    }
+    Value::from_pairs(fields.into_iter().map(|(name, values)| (name, one_or_list(values))))
+}
+
+fn one_or_list(mut values: Vec<Value>) -> Value {
+    if values.len() > 1 {
+        return Value::from(values);
+    }
+    values.pop().unwrap_or_default()
+}
+
+/// Times and ids are numbers, to reckon with; all else stays the text that it was.
+fn scalar(name: &str, text: &str) -> Value {
+    match (name, text.parse::<u64>()) {
+        ("create_time" | "msg_id", Ok(number)) => Value::from(number),
+        _ => Value::from(text),
+    }
+}
+
+/// What a person wrote keeps its white space; around everything else it is WeChat's.
+fn text_of<'m>(element: &'m Element<'_>) -> &'m str {
+    match element.name {
+        "Content" | "Recognition" => &element.text,
+        _ => element.text.trim(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_have_names_of_small_letters() {
+        for (element, name) in [
+            ("FromUserName", "from_user"),
+            ("MsgType", "type"),
+            ("Content", "content"),
+            ("PicUrl", "pic_url"),
+            ("Location_X", "location_x"),
+            ("MsgID", "msg_id"),
+            ("EventKey", "event_key"),
+            ("MediaId16K", "media_id16_k"),
+            ("bizmsgmenuid", "bizmsgmenuid"),
+        ] {
+            assert_eq!(snake_case(element), name);
+        }
+    }
+}

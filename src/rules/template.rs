@@ -1,0 +1,297 @@
+//! Texts with places to fill in: `{{ city }}今天晴`, in the language of MiniJinja.
+//!
+//! Most templates only name things. Those are filled in here, so that a CGI process need not set the template engine
+//! up; everything beyond a plain name goes to MiniJinja. Both print the same.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, UndefinedBehavior, Value};
+
+use super::condition::Captures;
+use super::fields;
+use crate::wechat::message::Message;
+
+/// Names that a template finds always; no capture may be called so.
+pub const BUILT_IN_NAMES: [&str; 5] = ["message", "account", "rule", "now", "timestamp"];
+
+/// Steps that a template may take, so that a loop in one cannot hold a message up.
+const FUEL: u64 = 100_000;
+
+/// What a template may speak of.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    /// The message that is answered: `message.content`, `message.from_user`, …
+    pub message: &'a Message<'a>,
+    /// What the condition cut out of it, each by its name.
+    pub captures: &'a Captures<'a>,
+    /// The AppID of the account: `account.app_id`.
+    pub app_id: Option<&'a str>,
+    /// The name of the rule: `rule`.
+    pub rule: Option<&'a str>,
+    /// The time: `now` in China's time, `timestamp` in Unix seconds.
+    pub now: SystemTime,
+}
+
+/// A text with places to fill in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    source: String,
+    form: Form,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Form {
+    /// Nothing to fill in.
+    Plain,
+    /// Plain names only.
+    Names(Vec<Segment>),
+    /// Anything else.
+    Jinja,
+}
+
+/// A part of the source, as its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Text(Range<usize>),
+    Name(Range<usize>),
+}
+
+/// Why a template cannot be used or filled in.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.detail().map_or_else(|| .0.kind().to_string(), |detail| format!("{}: {detail}", .0.kind())))]
+pub struct TemplateError(#[from] minijinja::Error);
+
+impl Template {
+    /// A template; [`Template::check`] tells whether it can be filled in.
+    #[must_use]
+    pub fn new(source: String) -> Self {
+        let form = Form::of(&source);
+        Self { source, form }
+    }
+
+    /// The text as it was written.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether there is nothing to fill in: the text is what is sent.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.form == Form::Plain
+    }
+
+    /// The names that the template speaks of and does not set itself; for the check of a config.
+    ///
+    /// # Errors
+    ///
+    /// If it is not a template.
+    pub fn names(&self) -> Result<Vec<String>, TemplateError> {
+        if self.is_plain() {
+            return Ok(Vec::new());
+        }
+        let names = environment().template_from_str(&self.source)?.undeclared_variables(false);
+        Ok(names.into_iter().collect())
+    }
+
+    /// Fills it in. What a template names and the message lacks is empty.
+    ///
+    /// # Errors
+    ///
+    /// If it is not a template, or does what cannot be done with the values at hand.
+    pub fn render(&self, scope: &Scope<'_>) -> Result<Cow<'_, str>, TemplateError> {
+        match &self.form {
+            Form::Plain => Ok(Cow::Borrowed(&self.source)),
+            Form::Names(segments) => Ok(Cow::Owned(self.fill(segments, scope))),
+            Form::Jinja => {
+                let context = scope.to_value();
+                Ok(Cow::Owned(environment().template_from_str(&self.source)?.render(context)?))
+            }
+        }
+    }
+
+    fn fill(&self, segments: &[Segment], scope: &Scope<'_>) -> String {
+        let mut filled = String::with_capacity(self.source.len() + 32);
+        for segment in segments {
+            match segment {
+                Segment::Text(range) => filled.push_str(&self.source[range.clone()]),
+                Segment::Name(range) => filled.push_str(&scope.get(&self.source[range.clone()])),
+            }
+        }
+        filled
+    }
+}
+
+impl Form {
+    fn of(source: &str) -> Self {
+        if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
+            return Self::Plain;
+        }
+        names_only(source).map_or(Self::Jinja, Self::Names)
+    }
+}
+
+/// The parts of a template that has nothing but plain names in it.
+fn names_only(source: &str) -> Option<Vec<Segment>> {
+    if source.contains("{%") || source.contains("{#") {
+        return None;
+    }
+    let mut segments = Vec::new();
+    let mut at = 0;
+    while let Some(open) = source[at..].find("{{").map(|found| at + found) {
+        let close = open + source[open..].find("}}")?;
+        let name = source[open + 2..close].trim();
+        if !is_plain_name(name) {
+            return None;
+        }
+        let start = open + source[open..].find(name)?;
+        segments.push(Segment::Text(at..open));
+        segments.push(Segment::Name(start..start + name.len()));
+        at = close + 2;
+    }
+    segments.push(Segment::Text(at..source.len()));
+    Some(segments)
+}
+
+/// `city`, `message.content` or `account.app_id`; no word of the template language.
+fn is_plain_name(name: &str) -> bool {
+    let (root, field) = name.split_once('.').map_or((name, None), |(root, field)| (root, Some(field)));
+    let holds_fields = matches!(root, "message" | "account");
+    is_identifier(root)
+        && !matches!(root, "true" | "false" | "none" | "True" | "False" | "None" | "not" | "loop" | "self")
+        && holds_fields == field.is_some()
+        && field.is_none_or(is_identifier)
+}
+
+fn is_identifier(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && word.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+}
+
+impl Scope<'_> {
+    /// The value of a plain name as text; empty if there is none.
+    fn get(&self, name: &str) -> Cow<'_, str> {
+        let value = match name.split_once('.') {
+            Some(("message", field)) => fields::field(self.message.fields(), field),
+            Some(("account", "app_id")) => self.app_id,
+            Some(_) => None,
+            None => match name {
+                "now" => return Cow::Owned(beijing_time(self.now)),
+                "timestamp" => return Cow::Owned(unix_seconds(self.now).to_string()),
+                "rule" => self.rule,
+                capture => self.captures.get(capture),
+            },
+        };
+        Cow::Borrowed(value.unwrap_or_default())
+    }
+
+    fn to_value(self) -> Value {
+        let mut names: BTreeMap<&str, Value> =
+            self.captures.iter().map(|(name, text)| (name, Value::from(text))).collect();
+        names.insert("message", fields::to_value(self.message.fields()));
+        names.insert("account", Value::from_pairs(self.app_id.map(|app_id| ("app_id", app_id))));
+        names.insert("rule", self.rule.map_or(Value::UNDEFINED, Value::from));
+        names.insert("now", Value::from(beijing_time(self.now)));
+        names.insert("timestamp", Value::from(unix_seconds(self.now)));
+        Value::from_pairs(names)
+    }
+}
+
+fn unix_seconds(now: SystemTime) -> u64 {
+    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The time of day in China, where the users are: UTC+8 all the year, so no time-zone files are read.
+fn beijing_time(now: SystemTime) -> String {
+    let time = Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH);
+    Offset::constant(8).to_datetime(time).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn environment() -> &'static Environment<'static> {
+    static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
+    ENVIRONMENT.get_or_init(|| {
+        let mut environment = Environment::new();
+        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+            environment.set_syntax(syntax);
+        }
+        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+        environment.set_fuel(Some(FUEL));
+        environment
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::wechat::xml;
+
+    const BODY: &str = "<xml><ToUserName>gh_1</ToUserName><FromUserName>oUser</FromUserName><CreateTime>1700000000\
+        </CreateTime><MsgType>text</MsgType><Content> 你好 &lt;b&gt; </Content><MsgId>7</MsgId>\
+        <Info><Label>甲</Label></Info></xml>";
+
+    fn render(template: &Template) -> Result<String, TemplateError> {
+        let root = xml::parse(BODY.as_bytes()).unwrap();
+        let message = Message::from_xml(&root).unwrap();
+        let captures = Captures::default();
+        let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let scope =
+            Scope { message: &message, captures: &captures, app_id: Some("wx1"), rule: Some("r"), now };
+        template.render(&scope).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn names_are_filled_in_and_missing_ones_are_empty() {
+        for (source, text) in [
+            ("{{ message.from_user }}:{{message.content}}!", "oUser: 你好 <b> !"),
+            ("{{ now }} {{ timestamp }}", "2023-11-15 06:13:20 1700000000"),
+            ("[{{ city }}{{ message.pic_url }}]", "[]"),
+            ("{{ account.app_id }} {{ rule }} {{ message.msg_id }}\n", "wx1 r 7\n"),
+            ("} {{ rule }} {", "} r {"),
+        ] {
+            let template = Template::new(source.to_owned());
+            assert!(matches!(template.form, Form::Names(_)), "{source}");
+            assert_eq!(render(&template).unwrap(), text);
+            // The engine prints the same.
+            let engine = Template { form: Form::Jinja, ..template };
+            assert_eq!(render(&engine).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn the_engine_does_what_plain_names_cannot() {
+        for (source, text) in [
+            ("{{ message.content|trim|upper }}", "你好 <B>"),
+            ("{% if message.msg_id == 7 %}seven{% endif %}", "seven"),
+            ("{{ message.info.label }}", "甲"),
+            ("{{ message.create_time + 1 }}", "1700000001"),
+            ("{{ message.none.none }}", ""),
+        ] {
+            assert_eq!(render(&Template::new(source.to_owned())).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_broken_template_is_an_error_and_an_endless_one_ends() {
+        assert!(Template::new("{{ message.content".to_owned()).names().is_err());
+        let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        assert!(render(&Template::new(endless.to_owned())).is_err());
+    }
+
+    #[test]
+    fn the_names_that_a_template_wants_are_told() {
+        let template = Template::new("{{ city }}{% set x = 1 %}{{ x }}{{ message.content }}".to_owned());
+        let mut names = template.names().unwrap();
+        names.sort();
+        assert_eq!(names, ["city", "message"]);
+        assert!(Template::new("no braces".to_owned()).is_plain());
+    }
+}
