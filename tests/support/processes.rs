@@ -1,0 +1,125 @@
+//! What a site has started, and how all of it ends with the site.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+/// How long a server may take to come up or to go.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Processes that end when this is dropped, the last one first.
+#[derive(Debug)]
+pub(super) struct Processes {
+    folder: PathBuf,
+    running: Vec<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    name: String,
+    pid: Pid,
+    /// Absent if it has left us, as what spawn-fcgi starts.
+    child: Option<Child>,
+}
+
+impl Processes {
+    /// None yet; what they print goes to `folder`.
+    pub(super) fn logging_to(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), running: Vec::new() }
+    }
+
+    /// Starts one, in a process group of its own.
+    pub(super) fn start(&mut self, name: &str, command: &mut Command) {
+        use std::os::unix::process::CommandExt;
+        let log = self.folder.join(format!("{name}.log"));
+        let log = File::options().create(true).append(true).open(&log).expect("a log file");
+        let child = command
+            .process_group(0)
+            .stdout(log.try_clone().expect("one more descriptor"))
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|e| panic!("{name}: {command:?}: {e}"));
+        self.running.push(Running {
+            name: name.to_owned(),
+            pid: Pid::from_child(&child),
+            child: Some(child),
+        });
+    }
+
+    /// Takes over a process that another one has started for us.
+    pub(super) fn adopt(&mut self, name: &str, pid: u32) {
+        let pid = Pid::from_raw(pid.cast_signed()).expect("a process id");
+        self.running.push(Running { name: name.to_owned(), pid, child: None });
+    }
+
+    /// The process id of the latest one called `name`.
+    pub(super) fn pid(&self, name: &str) -> Pid {
+        let found = self.running.iter().rev().find(|running| running.name == name);
+        found.unwrap_or_else(|| panic!("no {name} was started")).pid
+    }
+
+    /// Waits until `ready` says so.
+    ///
+    /// # Panics
+    ///
+    /// If that takes too long, or if one of the processes ends meanwhile.
+    #[track_caller]
+    pub(super) fn wait_until(&mut self, what: &str, mut ready: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !ready() {
+            for running in &mut self.running {
+                let ended = running.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+                assert!(
+                    ended.is_none(),
+                    "{} ended before {what}: {}",
+                    running.name,
+                    ended.unwrap_or_default()
+                );
+            }
+            assert!(start.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
+            thread::sleep(Duration::from_millis(3));
+        }
+    }
+
+    /// Asks `pid`, one of ours, to end, waits for it, and returns its exit status if it is our child.
+    pub(super) fn end(&mut self, pid: Pid) -> Option<std::process::ExitStatus> {
+        let at = self.running.iter().position(|running| running.pid == pid).expect("one of ours");
+        self.running.remove(at).end()
+    }
+}
+
+impl Running {
+    fn end(mut self) -> Option<std::process::ExitStatus> {
+        let _ = kill_process(self.pid, Signal::TERM);
+        let start = Instant::now();
+        while !is_gone(self.pid) {
+            if start.elapsed() > PATIENCE {
+                eprintln!("{} does not end at SIGTERM", self.name);
+                let _ = kill_process(self.pid, Signal::KILL);
+                break;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        let mut child = self.child.take()?;
+        // Before the leader's id may be given to somebody else, which `wait` allows.
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        child.wait().ok()
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        while let Some(running) = self.running.pop() {
+            running.end();
+        }
+    }
+}
+
+/// Whether a process has ended, reaped or not: nothing is left of its command line.
+fn is_gone(pid: Pid) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty())
+}

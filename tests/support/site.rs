@@ -1,0 +1,250 @@
+//! One account behind one door, on a machine of its own: a temporary folder with program, config, servers and logs.
+
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use tempfile::TempDir;
+
+use super::processes::Processes;
+use super::servers::{Layout, start_backend, start_front, start_on, write_config, write_second_location};
+use super::{Answer, Door, Request, command};
+
+/// A running site; all of it ends when this is dropped. If a test fails, the logs are shown.
+#[derive(Debug)]
+pub(crate) struct Site {
+    door: Door,
+    path: String,
+    port: u16,
+    configs: Vec<PathBuf>,
+    held: Option<UnixListener>,
+    processes: Processes,
+    layout: Layout,
+    /// Last, so that it goes when nobody uses it any more.
+    _folder: TempDir,
+}
+
+/// A site that is not open yet.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    door: Door,
+    path: String,
+    config: Config,
+    more_configs: Vec<(String, String)>,
+    second_location: Option<(String, String)>,
+    served_by: Option<u16>,
+}
+
+#[derive(Debug)]
+enum Config {
+    Text(String),
+    Unreadable(String),
+    Absent,
+}
+
+impl Site {
+    /// Plans a site behind `door`, at `/weixin`.
+    pub(crate) fn behind(door: Door) -> Plan {
+        Plan {
+            door,
+            path: "/weixin".to_owned(),
+            config: Config::Absent,
+            more_configs: Vec::new(),
+            second_location: None,
+            served_by: None,
+        }
+    }
+
+    /// Sends a request through the door and waits for the answer.
+    pub(crate) fn receives(&self, request: &Request) -> Answer {
+        match self.door {
+            Door::ByHand | Door::FastcgiByHand => self.receives_with(request, |_| ()),
+            _ => request.send(self.port, &self.path).through(self.door),
+        }
+    }
+
+    /// The same with other meta-variables or arguments: `tweak` gets the command that is about to run. Only for the
+    /// doors by hand.
+    pub(crate) fn receives_with(&self, request: &Request, tweak: impl FnOnce(&mut Command)) -> Answer {
+        let mut command = match self.door {
+            Door::ByHand => self.program(),
+            Door::FastcgiByHand => command("cgi-fcgi"),
+            _ => panic!("{:?} is not a door by hand", self.door),
+        };
+        if self.door == Door::ByHand {
+            command.env("WXCGI_CONFIG", &self.layout.config);
+        } else {
+            command.env_clear().args(["-bind", "-connect"]).arg(&self.layout.socket);
+        }
+        let (variables, body) = request.meta_variables(&self.path);
+        if self.door == Door::FastcgiByHand && !body.is_empty() {
+            // cgi-fcgi hands on so many bytes; web servers too have counted a chunked body by then.
+            command.env("CONTENT_LENGTH", body.len().to_string());
+        }
+        for (name, value) in variables {
+            command.env(name, OsString::from_vec(value));
+        }
+        tweak(&mut command);
+        self.run(request, &mut command, &body)
+    }
+
+    fn run(&self, request: &Request, command: &mut Command, body: &[u8]) -> Answer {
+        let log = self.layout.logs.join("by-hand.log");
+        let log = fs::File::options().create(true).append(true).open(log).expect("a log file");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // Who answers without reading all may have gone already.
+        let _ = stdin.write_all(body);
+        drop(stdin);
+        let output = child.wait_with_output().expect("it ends");
+        Answer::from_cgi(&output.stdout, request.summary(&self.path)).through(self.door)
+    }
+
+    /// The program in this site, as the web server's user would start it.
+    pub(crate) fn program(&self) -> Command {
+        self.layout.program()
+    }
+
+    /// The config file.
+    pub(crate) fn config(&self) -> &Path {
+        &self.layout.config
+    }
+
+    /// A further config file, see [`Plan::another_config`], known to the responder or not.
+    pub(crate) fn another_config(&self, name: &str) -> PathBuf {
+        self.layout.more_configs.join(name)
+    }
+
+    /// The folder in which everything lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.layout.root
+    }
+
+    /// The port of the web server.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts a new responder at the same socket, then ends the old one with SIGTERM and returns how it ended. Only
+    /// behind [`Door::HeldSocket`].
+    pub(crate) fn replace_responder(&mut self) -> ExitStatus {
+        let old = self.processes.pid("wxcgi");
+        let listener = self.held.as_ref().expect("a socket that we hold");
+        start_on(listener, &self.layout, &self.configs, &mut self.processes);
+        self.processes.end(old).expect("our child")
+    }
+
+    /// All logs of the site, each with its name.
+    pub(crate) fn logs(&self) -> String {
+        let mut all = Vec::new();
+        let entries = fs::read_dir(&self.layout.logs).into_iter().flatten().flatten();
+        for entry in entries {
+            let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap_or_default()).into_owned();
+            let lines: Vec<_> = text.lines().collect();
+            let tail = lines[lines.len().saturating_sub(60)..].join("\n");
+            all.push(format!("--- {}\n{tail}\n", entry.path().display()));
+        }
+        all.concat()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("The logs behind {:?}:\n{}", self.door, self.logs());
+        }
+    }
+}
+
+impl Plan {
+    /// The config of the account.
+    pub(crate) fn with_config(mut self, text: &str) -> Self {
+        self.config = Config::Text(text.to_owned());
+        self
+    }
+
+    /// A config that the program may not read.
+    pub(crate) fn with_unreadable_config(mut self, text: &str) -> Self {
+        self.config = Config::Unreadable(text.to_owned());
+        self
+    }
+
+    /// One more config file, in the folder of [`Site::another_config`]; FastCGI gets it as a further `--config`.
+    pub(crate) fn another_config(mut self, name: &str, text: &str) -> Self {
+        self.more_configs.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// The snippet a second time, for [`Door::NginxUnix`]: at `path`, with the line for several accounts switched on.
+    pub(crate) fn with_location_for(mut self, config: &str, path: &str) -> Self {
+        self.second_location = Some((config.to_owned(), path.to_owned()));
+        self
+    }
+
+    /// Somebody else's responder, for [`Door::NginxTcp`]: at this port of this machine.
+    pub(crate) fn served_by(mut self, port: u16) -> Self {
+        self.served_by = Some(port);
+        self
+    }
+
+    /// Another path than `/weixin`: in the web server, not in the config.
+    pub(crate) fn at(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
+    /// Starts everything and waits until it listens.
+    #[track_caller]
+    pub(crate) fn open(self) -> Site {
+        let mut builder = tempfile::Builder::new();
+        let folder = builder.prefix("wxcgi-").permissions(Permissions::from_mode(0o755)).tempdir();
+        let folder = folder.expect("a temporary folder");
+        let layout = Layout::make(folder.path(), self.door);
+        match &self.config {
+            Config::Text(text) => write_config(&layout.config, text),
+            Config::Unreadable(text) => {
+                write_config(&layout.config, text);
+                fs::set_permissions(&layout.config, Permissions::from_mode(0o000)).expect("our file");
+            }
+            Config::Absent => {}
+        }
+        let mut configs = vec![layout.config.clone()];
+        for (name, text) in &self.more_configs {
+            let file = layout.more_configs.join(name);
+            write_config(&file, text);
+            configs.push(file);
+        }
+        let mut site = Site {
+            door: self.door,
+            path: self.path,
+            port: 0,
+            configs,
+            held: None,
+            processes: Processes::logging_to(&layout.logs),
+            layout,
+            _folder: folder,
+        };
+        if let Some((config, path)) = &self.second_location {
+            write_second_location(&site.layout, path, &site.layout.more_configs.join(config));
+        }
+        let backend_port = if let Some(port) = self.served_by {
+            port
+        } else {
+            let backend = start_backend(site.door, &site.layout, &site.configs, &mut site.processes);
+            site.held = backend.held;
+            backend.port
+        };
+        site.port = start_front(site.door, &site.layout, &site.path, backend_port, &mut site.processes);
+        site
+    }
+}
