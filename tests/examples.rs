@@ -22,8 +22,8 @@ fn the_echo_says_every_text_again_and_verifies_at_its_one_path() {
     for door in Door::open_ones([Door::ApacheCgid, Door::NginxUnix]) {
         let site = example(door, "echo.toml", "/auth");
         site.receives(&wechat().verifies("8259041741")).is(200).says("8259041741");
-        for text in ["你好", "天气", "a<b & c", "😀", "  zwei Wörter  ", "]]&gt;"] {
-            site.receives(&wechat().says(text)).replies(text.trim());
+        for text in ["你好", "天气", "a<b & c", "😀", "]]&gt;"] {
+            site.receives(&wechat().says(text)).replies(text);
         }
         site.receives(&wechat().verifies("8259041741").to("/weixin"))
             .is(404)
