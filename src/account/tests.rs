@@ -179,6 +179,21 @@ fn a_text_is_answered_to_its_sender() {
 }
 
 #[test]
+fn a_rule_that_fails_says_its_words_for_it_or_nothing() {
+    let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+    let said = |more: &str| {
+        let text = format!(
+            "[account]\ntoken = \"tok\"\n[[rule]]\nwhen.type = \"text\"\nreply = \"{endless}\"\n{more}\n"
+        );
+        let (config, faults) = Config::parse(&text, Path::new("."), Thoroughness::Full);
+        let app = Account::new(config.unwrap_or_else(|| panic!("{faults:?}")));
+        post(&app, &query("tok", &now(), "n"), &text_message("x")).body
+    };
+    assert!(said("on_error = \"出了点问题：{{ message.content }}\"").contains("[出了点问题：x]"));
+    assert_eq!(said(""), "success");
+}
+
+#[test]
 fn what_no_rule_meets_is_acknowledged() {
     let app = account("token = \"tok\"", "");
     let query = query("tok", &now(), "n");

@@ -97,8 +97,10 @@ impl Template {
         if self.is_plain() {
             return Ok(Vec::new());
         }
-        let names = environment().template_from_str(&self.source)?.undeclared_variables(false);
-        Ok(names.into_iter().collect())
+        let environment = environment();
+        let names = environment.template_from_str(&self.source)?.undeclared_variables(false);
+        // `range` and the other functions of the language are no variables.
+        Ok(names.into_iter().filter(|name| environment.globals().all(|(known, _)| known != name)).collect())
     }
 
     /// Fills it in. What a template names and the message lacks is empty.
@@ -288,7 +290,8 @@ mod tests {
 
     #[test]
     fn the_names_that_a_template_wants_are_told() {
-        let template = Template::new("{{ city }}{% set x = 1 %}{{ x }}{{ message.content }}".to_owned());
+        let template =
+            Template::new("{{ city }}{% set x = 1 %}{{ x }}{{ message.content }}{{ range(3) }}".to_owned());
         let mut names = template.names().unwrap();
         names.sort();
         assert_eq!(names, ["city", "message"]);

@@ -5,21 +5,26 @@
 //!
 //! Source: <https://developers.weixin.qq.com/doc/offiaccount/en/Basic_Information/Access_Overview.html>
 
-use std::borrow::Cow;
+mod proof;
+mod refusal;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::http::{Request, Response, query_pairs};
+use proof::{Query, check_path, required, verify};
+use refusal::Refusal;
+
+use crate::http::{Request, Response};
 use crate::logging::{address_shown, openid_shown, shown};
 use crate::rules::{Match, Rules, Scope};
 use crate::secret::Secret;
-use crate::wechat::crypto::{AesKey, EnvelopeError, open_envelope, seal_envelope};
+use crate::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use crate::wechat::envelope::envelope_xml;
-use crate::wechat::message::{Content, Message, MessageError};
+use crate::wechat::message::{Content, Message};
 use crate::wechat::mode::{AcceptedMode, Mode};
 use crate::wechat::reply::{Reply, check_xml};
-use crate::wechat::signature::{verify_msg_signature, verify_signature};
-use crate::wechat::xml::{self, Element, XmlError};
+use crate::wechat::signature::verify_msg_signature;
+use crate::wechat::xml::{self, Element};
 
 /// What a call is checked against and answered from.
 #[derive(Debug)]
@@ -51,87 +56,6 @@ pub struct Circumstances {
     pub now: SystemTime,
     /// Sixteen unpredictable bytes; asked for only where a reply is encrypted.
     pub random: fn() -> Option<[u8; 16]>,
-}
-
-/// Why a call is refused.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("no REQUEST_METHOD")]
-    NoMethod,
-    #[error("method {}", shown(.0))]
-    Method(String),
-    #[error("path {}", shown(.0))]
-    Path(String),
-    #[error("no `{0}` in the query")]
-    Missing(&'static str),
-    #[error("`{0}` stands twice in the query")]
-    Twice(&'static str),
-    #[error("`{0}` is not UTF-8")]
-    NotText(&'static str),
-    #[error("{name} mismatch")]
-    Signature { name: &'static str },
-    #[error("stale timestamp, {} s {} our clock,", .0.abs(), if *.0 < 0 { "behind" } else { "ahead of" })]
-    Stale(i64),
-    #[error("`timestamp` is no number")]
-    Timestamp,
-    #[error("a message in {found}, weaker than `account.mode` allows,")]
-    TooWeak { found: Mode },
-    #[error("unknown encrypt_type {}", shown(.0))]
-    EncryptType(String),
-    #[error("an encrypted message")]
-    NoKey,
-    #[error("encrypt_type=aes without `Encrypt` in the body")]
-    NoEnvelope,
-    #[error("cannot open the message: {0}")]
-    Envelope(#[from] EnvelopeError),
-    #[error("not a message: {0}")]
-    Xml(#[from] XmlError),
-    #[error("not a message: {0}")]
-    Message(#[from] MessageError),
-    #[error("a message to {}, not to `account.original_id`,", shown(.0))]
-    ForeignReceiver(String),
-}
-
-impl Refusal {
-    /// The answer. All causes of a 400 look alike from outside: what is wrong with a ciphertext is nobody's business.
-    fn response(&self) -> Response {
-        match self {
-            Self::Method(_) => Response::text(405, "method not allowed\n").with_header("Allow", "GET, POST"),
-            Self::Path(_) => Response::text(404, "not found\n"),
-            Self::Missing(_)
-            | Self::Twice(_)
-            | Self::NotText(_)
-            | Self::Signature { .. }
-            | Self::Stale(_)
-            | Self::Timestamp
-            | Self::TooWeak { .. } => Response::text(403, "forbidden\n"),
-            Self::NoMethod
-            | Self::EncryptType(_)
-            | Self::NoKey
-            | Self::NoEnvelope
-            | Self::Envelope(_)
-            | Self::Xml(_)
-            | Self::Message(_)
-            | Self::ForeignReceiver(_) => Response::text(400, "bad request\n"),
-        }
-    }
-}
-
-impl Refusal {
-    /// What the operator can do about it, where it is most often his.
-    fn cure(&self) -> Option<&'static str> {
-        match self {
-            Self::Signature { .. } => Some("is `account.token` the Token (令牌) of WeChat's console?"),
-            Self::Stale(_) => Some("is this machine's clock right? `server.clock_skew` says what is allowed"),
-            Self::NoKey => Some("set `account.encoding_aes_key` and `account.app_id`"),
-            Self::Envelope(EnvelopeError::ForeignAppId { .. }) => Some("is `account.app_id` right?"),
-            Self::Envelope(EnvelopeError::Padding | EnvelopeError::InnerLength | EnvelopeError::NotUtf8) => {
-                Some("is `account.encoding_aes_key` that of WeChat's console?")
-            }
-            Self::NoMethod => Some("the web server passes no CGI parameters"),
-            _ => None,
-        }
-    }
 }
 
 /// "Received, nothing to say, do not retry": the body that is legal in every mode.
@@ -178,83 +102,6 @@ fn try_answer(terms: &Terms, request: &Request, circumstances: Circumstances) ->
             Some(Seal { token, key: opened.key, nonce: query.nonce.as_deref().unwrap_or_default() }),
         ),
     }
-}
-
-/// The path may be what the web server mapped to us, or what stood in the request before a rewrite.
-fn check_path(terms: &Terms, request: &Request) -> Result<(), Refusal> {
-    let Some(expected) = terms.path.as_deref() else { return Ok(()) };
-    let is_ours = |path: &[u8]| path.strip_suffix(b"/").unwrap_or(path) == expected.as_bytes();
-    let path = request.path();
-    let uri = request.params.get("REQUEST_URI").unwrap_or_default();
-    let requested = uri.split(|&byte| byte == b'?').next().unwrap_or_default();
-    if is_ours(&path) || (!requested.is_empty() && is_ours(requested)) {
-        return Ok(());
-    }
-    Err(Refusal::Path(String::from_utf8_lossy(&path).into_owned()))
-}
-
-/// WeChat's parameters, percent-decoded.
-#[derive(Debug, Default)]
-struct Query<'q> {
-    signature: Option<Cow<'q, str>>,
-    timestamp: Option<Cow<'q, str>>,
-    nonce: Option<Cow<'q, str>>,
-    echostr: Option<Cow<'q, str>>,
-    encrypt_type: Option<Cow<'q, str>>,
-    msg_signature: Option<Cow<'q, str>>,
-}
-
-impl<'q> Query<'q> {
-    /// The first and only value of each. A second one is refused: whoever reads the other one would see another call.
-    fn parse(query: &'q [u8]) -> Result<Self, Refusal> {
-        let mut parsed = Self::default();
-        for (name, value) in query_pairs(query) {
-            let (name, slot) = match name.as_ref() {
-                b"signature" => ("signature", &mut parsed.signature),
-                b"timestamp" => ("timestamp", &mut parsed.timestamp),
-                b"nonce" => ("nonce", &mut parsed.nonce),
-                b"echostr" => ("echostr", &mut parsed.echostr),
-                b"encrypt_type" => ("encrypt_type", &mut parsed.encrypt_type),
-                b"msg_signature" => ("msg_signature", &mut parsed.msg_signature),
-                _ => continue,
-            };
-            if slot.is_some() {
-                return Err(Refusal::Twice(name));
-            }
-            *slot = Some(text(value).ok_or(Refusal::NotText(name))?);
-        }
-        Ok(parsed)
-    }
-}
-
-fn text(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
-    match bytes {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
-        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
-    }
-}
-
-fn required<'v>(value: Option<&'v Cow<'_, str>>, name: &'static str) -> Result<&'v str, Refusal> {
-    value.map(Cow::as_ref).filter(|value| !value.is_empty()).ok_or(Refusal::Missing(name))
-}
-
-/// Checks the proof of the query, and gives the token that made it.
-fn verify<'t>(terms: &'t Terms, query: &Query<'_>, now: SystemTime) -> Result<&'t Secret, Refusal> {
-    let signature = required(query.signature.as_ref(), "signature")?;
-    let timestamp = required(query.timestamp.as_ref(), "timestamp")?;
-    let nonce = required(query.nonce.as_ref(), "nonce")?;
-    let token = terms
-        .tokens
-        .iter()
-        .find(|token| verify_signature(token.expose(), timestamp, nonce, signature).is_ok())
-        .ok_or(Refusal::Signature { name: "signature" })?;
-    let Some(skew) = terms.clock_skew else { return Ok(token) };
-    let sent: i64 = timestamp.parse().map_err(|_| Refusal::Timestamp)?;
-    let ahead = sent.saturating_sub(i64::try_from(unix_seconds(now)).unwrap_or(i64::MAX));
-    if ahead.unsigned_abs() > skew.as_secs() {
-        return Err(Refusal::Stale(ahead));
-    }
-    Ok(token)
 }
 
 fn unix_seconds(now: SystemTime) -> u64 {
@@ -368,16 +215,13 @@ impl Call<'_> {
             rule: found.rule.name.as_deref(),
             now: self.circumstances.now,
         };
-        // A panic is a bug of ours; the user still gets the words for such a case, and WeChat a legal body.
-        let reply = catch_unwind(AssertUnwindSafe(|| found.rule.then.reply(&scope)));
-        let reply = match reply {
-            Ok(Ok(reply)) => reply,
-            failed => {
-                let why =
-                    failed.ok().and_then(Result::err).map_or("it panicked".to_owned(), |e| e.to_string());
+        let reply = match guarded(|| found.rule.then.reply(&scope)) {
+            Ok(reply) => reply,
+            Err(why) => {
                 log::error!(target: "callback", "{} failed: {why}", found.rule.label());
                 let on_error = found.rule.on_error.as_ref()?;
-                on_error.render(&scope).ok().map(|text| Reply::Text { content: text.into_owned() })
+                let text = guarded(|| on_error.render(&scope)).ok()?;
+                Some(Reply::text(text))
             }
         };
         let (reply, cut) = reply?.fit(message);
@@ -417,5 +261,26 @@ impl Call<'_> {
         let met = found.map_or("no rule".to_owned(), |found| found.rule.label());
         let time = self.request.received.elapsed().as_millis();
         log::info!(target: "callback", "{what} from {from} met {met}; replied {replied} in {time} ms");
+    }
+}
+
+/// Runs what a rule does. A panic in it is a bug of ours; the user still gets the rule's words for failures, and WeChat
+/// a legal body.
+fn guarded<T, E: std::fmt::Display>(action: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(action)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("it panicked".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_an_action_is_its_failure() {
+        assert_eq!(guarded(|| -> Result<(), String> { panic!("on purpose") }), Err("it panicked".to_owned()));
+        assert_eq!(guarded(|| Err::<(), _>("cause")), Err("cause".to_owned()));
+        assert_eq!(guarded(|| Ok::<_, String>(7)), Ok(7));
     }
 }
