@@ -30,6 +30,12 @@ impl Params {
         Self::default()
     }
 
+    /// No parameters yet, with memory for `pairs` of them, `bytes` long in all.
+    #[must_use]
+    pub fn with_capacity(pairs: usize, bytes: usize) -> Self {
+        Self { data: Vec::with_capacity(bytes), pairs: Vec::with_capacity(pairs) }
+    }
+
     /// Forgets all pairs and keeps the memory for the next request.
     pub fn clear(&mut self) {
         self.data.clear();

@@ -27,7 +27,10 @@ fn serve_cgi() -> ExitCode {
     match load::find().and_then(|path| load::load_for_service(&path, state_folder().as_deref())) {
         Ok(loaded) => {
             loaded.config.log.start();
-            log_warnings(&loaded.warnings);
+            // Once for each version of the file, not with every message.
+            if loaded.is_new {
+                log_warnings(&loaded.warnings);
+            }
             if !loaded.faults.is_empty() {
                 log_unusable(&loaded.faults, "the last good one goes on");
             }

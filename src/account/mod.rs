@@ -209,7 +209,7 @@ impl Entry {
     /// Takes a config that checks; the account stays as it is otherwise.
     fn take(&mut self, loaded: Result<Loaded, Unusable>) {
         match loaded {
-            Ok(Loaded { config, warnings, faults }) if faults.is_empty() => {
+            Ok(Loaded { config, warnings, faults, .. }) if faults.is_empty() => {
                 log_warnings(&warnings);
                 log::info!(target: "config", "took {}", self.path.display());
                 self.account = Some(Rc::new(Account::new(config)));

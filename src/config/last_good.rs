@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 
 use sha1::{Digest, Sha1};
 
-/// Where state is kept: `WXCGI_STATE_DIR`, systemd's `STATE_DIRECTORY`, `~/.local/state/wxcgi`.
+/// The state folder of a machine's own services.
+const SYSTEM_STATE: &str = "/var/lib/wxcgi";
+
+/// Where state is kept: `WXCGI_STATE_DIR`, systemd's `STATE_DIRECTORY`, `/var/lib/wxcgi` if it is there for us to
+/// write, `~/.local/state/wxcgi`.
 #[must_use]
 pub fn state_folder() -> Option<PathBuf> {
     let from = |variable: &str| std::env::var_os(variable).filter(|folder| !folder.is_empty());
@@ -17,6 +21,9 @@ pub fn state_folder() -> Option<PathBuf> {
     }
     if let Some(folders) = from("STATE_DIRECTORY") {
         return std::env::split_paths(&folders).next();
+    }
+    if rustix::fs::access(SYSTEM_STATE, rustix::fs::Access::WRITE_OK).is_ok() {
+        return Some(SYSTEM_STATE.into());
     }
     std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local/state/wxcgi"))
 }
@@ -45,11 +52,14 @@ impl LastGood {
         std::fs::read_to_string(&self.0).ok()
     }
 
-    /// Keeps a copy. Where that cannot be done nothing is lost but the copy: it is not worth an error.
-    pub(super) fn keep(&self, text: &str, config: &Metadata) {
-        if let Err(error) = self.write(text, config) {
+    /// Keeps a copy, and tells whether that could be done. Where not, nothing is lost but the copy: it is not worth
+    /// an error.
+    pub(super) fn keep(&self, text: &str, config: &Metadata) -> bool {
+        let written = self.write(text, config);
+        if let Err(error) = &written {
             log::debug!(target: "config", "no copy of the config is kept in `{}`: {error}", self.0.display());
         }
+        written.is_ok()
     }
 
     /// Written beside its place and moved there: a reader finds the old copy or the new one.

@@ -26,6 +26,8 @@ pub struct Loaded {
     pub warnings: Vec<PlacedFault>,
     /// Faults of the file, because of which its last good copy was taken instead; most often empty.
     pub faults: Vec<PlacedFault>,
+    /// Whether no process has served this version of the file before, as far as the state folder can tell.
+    pub is_new: bool,
 }
 
 /// Why there is no config: every fault of the file, warnings too.
@@ -73,14 +75,15 @@ pub fn search_path() -> Vec<PathBuf> {
     home.into_iter().chain([Path::new("/etc/wxcgi").join(&file)]).collect()
 }
 
-/// The first of [`search_path`] that exists.
+/// The config that was named, or the first of [`search_path`] that exists.
 ///
 /// # Errors
 ///
 /// If none does: the places that were looked at.
 pub fn find() -> Result<PathBuf, Unusable> {
     let places = search_path();
-    if let Some(path) = places.iter().find(|path| path.exists()) {
+    // One that was named is not looked for: reading it will tell whether it is there.
+    if let Some(path) = places.iter().find(|path| places.len() == 1 || path.exists()) {
         return Ok(path.clone());
     }
     let looked = places.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
@@ -113,16 +116,16 @@ pub fn load_for_service(path: &Path, state: Option<&Path>) -> Result<Loaded, Unu
     };
     match read(path, how) {
         Ok((loaded, text, metadata)) => {
-            if let Some(copy) = last_good.filter(|copy| !copy.is_of(&metadata)) {
-                copy.keep(&text, &metadata);
-            }
-            Ok(loaded)
+            let is_new = last_good.is_some_and(|copy| !copy.is_of(&metadata) && copy.keep(&text, &metadata));
+            Ok(Loaded { is_new, ..loaded })
         }
         Err(unusable) => {
             let Some(text) = last_good.and_then(|copy| copy.text()) else { return Err(unusable) };
             let (config, _) = Config::parse(&text, folder_of(path), Thoroughness::CheckedBefore);
             match config {
-                Some(config) => Ok(Loaded { config, warnings: Vec::new(), faults: unusable.0 }),
+                Some(config) => {
+                    Ok(Loaded { config, warnings: Vec::new(), faults: unusable.0, is_new: false })
+                }
                 None => Err(unusable),
             }
         }
@@ -148,7 +151,10 @@ fn read(
     let refused = faults.iter().any(|fault| fault.severity == Severity::Fault);
     let placed = faults.iter().map(|fault| PlacedFault::new(&name, &text, fault)).collect();
     match config.filter(|_| !refused) {
-        Some(config) => Ok((Loaded { config, warnings: placed, faults: Vec::new() }, text, metadata)),
+        Some(config) => {
+            let loaded = Loaded { config, warnings: placed, faults: Vec::new(), is_new: false };
+            Ok((loaded, text, metadata))
+        }
         None => Err(Unusable(placed)),
     }
 }
@@ -163,13 +169,14 @@ fn read_text(path: &Path) -> Result<(String, Metadata), Fault> {
         Fault::of_file(format!("cannot read the config: {error}"))
             .cure("the user that the web server runs wxcgi as must be able to read it")
     };
-    let mut file = File::open(path).map_err(cannot)?;
+    let file = File::open(path).map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
     if metadata.len() > MAX_CONFIG || !metadata.is_file() {
         return Err(Fault::of_file("the config is not a file of reasonable size"));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
-    file.read_to_end(&mut bytes).map_err(cannot)?;
+    // `take` spares the system calls by which reading a whole file asks for its size once more.
+    file.take(MAX_CONFIG).read_to_end(&mut bytes).map_err(cannot)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line =
             error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|&&b| b == b'\n').count();
