@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use wxcgi::account::{Account, NoAccount, log_unusable, log_warnings};
+use wxcgi::account::{self, NoAccount};
 use wxcgi::cli;
-use wxcgi::config::{LogSettings, load, state_folder};
+use wxcgi::config::LogSettings;
+use wxcgi::config::load::open_for_service;
+use wxcgi::config::places::{Origin, state_folder};
 use wxcgi::gateway::{Application, Door, cgi, find_door, log_panics, started_by_web_server};
 
 fn main() -> ExitCode {
@@ -24,23 +26,14 @@ fn main() -> ExitCode {
 
 /// Answers the one request that this process was started for.
 fn serve_cgi() -> ExitCode {
-    match load::find().and_then(|path| load::load_for_service(&path, state_folder().as_deref())) {
-        Ok(loaded) => {
-            loaded.config.log.start();
-            // Once for each version of the file, not with every message.
-            if loaded.is_new {
-                log_warnings(&loaded.warnings);
-            }
-            if !loaded.faults.is_empty() {
-                log_unusable(&loaded.faults, "the last good one goes on");
-            }
-            answer_cgi(&Account::new(loaded.config))
-        }
-        Err(load::Unusable(faults)) => {
-            LogSettings::default().start();
-            log_unusable(&faults, "GET is answered 503, POST `success`");
-            answer_cgi(&NoAccount)
-        }
+    let (_, loaded) = open_for_service(&Origin::Searched, state_folder().as_deref());
+    match &loaded {
+        Ok(loaded) => loaded.config.log.start(),
+        Err(_) => LogSettings::default().start(),
+    }
+    match account::open(loaded) {
+        Some(account) => answer_cgi(&account),
+        None => answer_cgi(&NoAccount),
     }
 }
 

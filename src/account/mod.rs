@@ -1,6 +1,8 @@
 //! Joins the parts into one Official Account, from its config, and serves it; takes a changed config.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -8,9 +10,11 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::callback::{Circumstances, SUCCESS, Terms, answer};
 use crate::config::Config;
 use crate::config::fault::PlacedFault;
-use crate::config::load::{CONFIG_VARIABLE, Loaded, Stamp, Unusable, load_for_service};
+use crate::config::load::{Loaded, Stamp, Unusable, open_for_service};
+use crate::config::places::{CONFIG_VARIABLE, Origin};
 use crate::gateway::{Application, Responder};
 use crate::http::{Params, Request, Response};
+use crate::logging::{address_shown, shown};
 
 /// One Official Account, ready to answer.
 #[derive(Debug)]
@@ -23,7 +27,7 @@ impl Account {
     /// The account that `config` describes.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let Config { account, server, log, rules } = config;
+        let Config { account, server, log, rules, .. } = config;
         let terms = Terms {
             tokens: [Some(account.token), account.previous_token].into_iter().flatten().collect(),
             keys: [account.encoding_aes_key, account.previous_encoding_aes_key]
@@ -80,15 +84,18 @@ impl Application for NoAccount {
     }
 
     fn handle(&self, request: &Request, responder: Responder) {
-        responder.respond(match request.method() {
+        let response = match request.method() {
             Some(b"POST") => Response::text(200, SUCCESS),
-            Some(b"GET" | b"HEAD") => Response::text(
+            Some(b"GET") => Response::text(
                 503,
                 "wxcgi has no config that it can use; its log and `wxcgi check` say why.\n",
             )
             .with_header("Retry-After", "60"),
             _ => Response::text(405, "method not allowed\n").with_header("Allow", "GET, POST"),
-        });
+        };
+        let (from, status) = (address_shown(request.remote_addr()), response.status);
+        log::error!(target: "account", "no config for a call from {from}; answered {status} unread");
+        responder.respond(response);
     }
 
     fn unanswered(&self) -> Response {
@@ -96,22 +103,49 @@ impl Application for NoAccount {
     }
 }
 
-/// Writes to the log what about a config should be better.
-pub fn log_warnings(warnings: &[PlacedFault]) {
-    for warning in warnings {
-        log::warn!(target: "config", "{}", warning.one_line());
+/// The account of a config that was read for service; what is wrong with the config goes to the log.
+///
+/// Warnings do so if the file is new: a CGI process would repeat them with every message.
+#[must_use]
+pub fn open(loaded: Result<Loaded, Unusable>) -> Option<Account> {
+    match loaded {
+        Ok(loaded) => {
+            if loaded.is_new {
+                log_warnings(&loaded.warnings);
+            }
+            if !loaded.faults.is_empty() {
+                log_faults(&loaded.faults, LAST_GOOD);
+            }
+            Some(Account::new(loaded.config))
+        }
+        Err(Unusable(faults)) => {
+            log_faults(&faults, NO_CONFIG);
+            None
+        }
     }
 }
 
-/// Writes to the log what is wrong with a config that was to be taken.
-pub fn log_unusable(faults: &[PlacedFault], instead: &str) {
-    for fault in faults.iter().take(3) {
+const LAST_GOOD: &str = "the last good one goes on";
+const NO_CONFIG: &str = "GET is answered 503, POST `success`";
+
+/// Faults of one config that the log shows; `check` shows all.
+const FAULTS_IN_LOG: usize = 10;
+
+fn log_faults(faults: &[PlacedFault], instead: &str) {
+    for fault in faults.iter().take(FAULTS_IN_LOG) {
         log::error!(target: "config", "{}", fault.one_line());
     }
-    if faults.len() > 3 {
-        log::error!(target: "config", "and {} more; `wxcgi check` shows all", faults.len() - 3);
+    let more = match faults.len().saturating_sub(FAULTS_IN_LOG) {
+        0 => String::new(),
+        more => format!("{more} more faults, see `wxcgi check`; "),
+    };
+    log::error!(target: "config", "{more}the config is not taken; {instead}");
+}
+
+fn log_warnings(warnings: &[PlacedFault]) {
+    for warning in warnings {
+        log::warn!(target: "config", "{}", warning.one_line());
     }
-    log::error!(target: "config", "the config is not taken; {instead}");
 }
 
 /// How often a responder looks whether a config has changed.
@@ -129,45 +163,42 @@ pub struct Accounts {
     state: Option<PathBuf>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    path: PathBuf,
-    stamp: Option<Stamp>,
-    account: Option<Rc<Account>>,
-    looked: Cell<Instant>,
-}
-
 impl Accounts {
-    /// The accounts of these files. Those in `folder` are taken when they are first named.
+    /// Accounts that come from these origins, which were read once already, so that the log could start as their
+    /// `[log]` says. Configs in `folder` are taken when they are first named.
     #[must_use]
     pub fn new(
-        entries: Vec<(PathBuf, Result<Loaded, Unusable>)>,
+        entries: Vec<(Origin, OpenedConfig)>,
         folder: Option<PathBuf>,
         state: Option<PathBuf>,
     ) -> Self {
-        let entries = entries.into_iter().map(|(path, loaded)| Entry::new(path, loaded)).collect();
+        let entries = entries.into_iter().map(|(origin, opened)| Entry::new(origin, opened)).collect();
         Self { entries: RefCell::new(entries), folder, state }
     }
 
     /// The account that a request is for.
     fn of(&self, params: &Params) -> Option<Rc<Account>> {
-        let Some(named) = params.get_str(CONFIG_VARIABLE).map(Path::new) else {
-            return self.entries.borrow_mut().first_mut()?.current(self.state.as_deref());
+        let mut entries = self.entries.borrow_mut();
+        let Some(named) = params.get(CONFIG_VARIABLE) else {
+            return entries.first_mut()?.current(self.state.as_deref());
         };
-        if let Some(entry) = self.entries.borrow_mut().iter_mut().find(|entry| entry.path == named) {
+        let named = Path::new(OsStr::from_bytes(named));
+        if let Some(entry) = entries.iter_mut().find(|entry| entry.path.as_deref() == Some(named)) {
             return entry.current(self.state.as_deref());
         }
         if !self.may_take(named) {
             log::error!(
                 target: "account",
-                "the web server names the config `{}`, which is neither on the command line nor in --config-dir",
-                named.display()
+                "the web server names the config {}, which is neither on the command line nor in --config-dir",
+                shown(&named.to_string_lossy())
             );
             return None;
         }
-        let entry = Entry::new(named.to_owned(), load_for_service(named, self.state.as_deref()));
+        let origin = Origin::Named(named.to_owned());
+        let opened = open_for_service(&origin, self.state.as_deref());
+        let entry = Entry::new(origin, opened);
         let account = entry.account.clone();
-        self.entries.borrow_mut().push(entry);
+        entries.push(entry);
         account
     }
 
@@ -181,19 +212,43 @@ impl Accounts {
     }
 }
 
+/// What [`open_for_service`] gives: the path that was found, and what was read there.
+pub type OpenedConfig = (Option<PathBuf>, Result<Loaded, Unusable>);
+
+/// One account, and the files that it comes from.
+#[derive(Debug)]
+struct Entry {
+    origin: Origin,
+    path: Option<PathBuf>,
+    /// The config and the files that it names, as they were when they were read.
+    seen: Vec<(PathBuf, Option<Stamp>)>,
+    account: Option<Rc<Account>>,
+    /// The last attempt failed, for these faults: the next look tries again, because the cure may lie elsewhere than
+    /// in the file.
+    faults: Vec<PlacedFault>,
+    looked: Instant,
+}
+
 impl Entry {
-    fn new(path: PathBuf, loaded: Result<Loaded, Unusable>) -> Self {
-        let stamp = Stamp::of(&path);
-        let mut entry = Self { path, stamp, account: None, looked: Cell::new(Instant::now()) };
-        entry.take(loaded);
+    fn new(origin: Origin, opened: OpenedConfig) -> Self {
+        let mut entry = Self {
+            origin,
+            path: None,
+            seen: Vec::new(),
+            account: None,
+            faults: Vec::new(),
+            looked: Instant::now(),
+        };
+        entry.take(opened);
         entry
     }
 
-    /// The account as its file says now, or as it said last.
+    /// The account as its files say now, or as they said last.
     fn current(&mut self, state: Option<&Path>) -> Option<Rc<Account>> {
-        if self.looked.get().elapsed() >= LOOK_EVERY {
-            self.looked.set(Instant::now());
-            if Stamp::of(&self.path) != self.stamp {
+        if self.looked.elapsed() >= LOOK_EVERY {
+            self.looked = Instant::now();
+            let changed = || self.seen.iter().any(|(path, stamp)| Stamp::of(path) != *stamp);
+            if !self.faults.is_empty() || changed() {
                 self.reload(state);
             }
         }
@@ -201,28 +256,38 @@ impl Entry {
     }
 
     fn reload(&mut self, state: Option<&Path>) {
-        self.stamp = Stamp::of(&self.path);
-        let loaded = load_for_service(&self.path, state);
-        self.take(loaded);
+        self.take(open_for_service(&self.origin, state));
     }
 
     /// Takes a config that checks; the account stays as it is otherwise.
-    fn take(&mut self, loaded: Result<Loaded, Unusable>) {
-        match loaded {
-            Ok(Loaded { config, warnings, faults, .. }) if faults.is_empty() => {
-                log_warnings(&warnings);
-                log::info!(target: "config", "took {}", self.path.display());
-                self.account = Some(Rc::new(Account::new(config)));
+    fn take(&mut self, (path, loaded): OpenedConfig) {
+        let mut files: Vec<PathBuf> = path.iter().cloned().collect();
+        self.path = path;
+        let faults = match loaded {
+            Ok(Loaded { config, warnings, faults, .. }) => {
+                files.extend(config.files.iter().cloned());
+                if faults.is_empty() {
+                    log_warnings(&warnings);
+                    log::info!(target: "config", "took {}", self.path.as_deref().unwrap_or(Path::new("")).display());
+                    self.account = Some(Rc::new(Account::new(config)));
+                } else {
+                    self.account.get_or_insert_with(|| Rc::new(Account::new(config)));
+                }
+                faults
             }
-            Ok(Loaded { config, faults, .. }) => {
-                log_unusable(&faults, "the last good one goes on");
-                self.account.get_or_insert_with(|| Rc::new(Account::new(config)));
-            }
-            Err(Unusable(faults)) if self.account.is_some() => {
-                log_unusable(&faults, "the last good one goes on");
-            }
-            Err(Unusable(faults)) => log_unusable(&faults, "GET is answered 503, POST `success`"),
+            Err(Unusable(faults)) => faults,
+        };
+        self.seen = files
+            .into_iter()
+            .map(|path| {
+                let stamp = Stamp::of(&path);
+                (path, stamp)
+            })
+            .collect();
+        if !faults.is_empty() && faults != self.faults {
+            log_faults(&faults, if self.account.is_some() { LAST_GOOD } else { NO_CONFIG });
         }
+        self.faults = faults;
     }
 }
 

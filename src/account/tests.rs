@@ -352,8 +352,9 @@ fn write_config(folder: &Path, name: &str, word: &str) -> PathBuf {
 }
 
 fn accounts(path: &Path, folder: Option<PathBuf>) -> Accounts {
-    let loaded = crate::config::load::load(path);
-    Accounts::new(vec![(path.to_owned(), loaded)], folder, None)
+    let origin = Origin::Named(path.to_owned());
+    let opened = open_for_service(&origin, None);
+    Accounts::new(vec![(origin, opened)], folder, None)
 }
 
 /// The text that a message is answered with.

@@ -9,11 +9,12 @@ mod proof;
 mod refusal;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use proof::{Query, check_path, required, verify};
 use refusal::Refusal;
 
+use crate::clock::unix_seconds;
 use crate::http::{Request, Response};
 use crate::logging::{address_shown, openid_shown, shown};
 use crate::rules::{Match, Rules, Scope};
@@ -102,10 +103,6 @@ fn try_answer(terms: &Terms, request: &Request, circumstances: Circumstances) ->
             Some(Seal { token, key: opened.key, nonce: query.nonce.as_deref().unwrap_or_default() }),
         ),
     }
-}
-
-fn unix_seconds(now: SystemTime) -> u64 {
-    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The answer to the console's check of the URL: `echostr`, byte for byte, with nothing around it.

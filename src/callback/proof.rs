@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
+use super::Terms;
 use super::refusal::Refusal;
-use super::{Terms, unix_seconds};
+use crate::clock::unix_seconds;
 use crate::http::{Request, query_pairs};
 use crate::secret::Secret;
 use crate::wechat::signature::verify_signature;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Failure, find_config, finish};
+use super::{Failure, finish};
 use crate::account::Accounts;
-use crate::config::load::load_for_service;
-use crate::config::{LogSettings, state_folder};
+use crate::config::load::open_for_service;
+use crate::config::places::{Origin, state_folder};
 use crate::gateway::{Listener, fastcgi, listen as listen_on};
 
 #[derive(Debug, Default, clap::Args)]
@@ -29,8 +29,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODE", default_value = "0660", value_parser = octal)]
     socket_mode: u32,
     /// Connections served at once; further ones are answered 503
-    #[arg(long, value_name = "N")]
-    max_connections: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: Option<u32>,
 }
 
 fn octal(text: &str) -> Result<u32, String> {
@@ -51,30 +51,26 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>) -> Result<(), Fa
         Some(listeners) if args.listen.is_empty() => listeners,
         _ => listen(&args)?,
     };
-    let paths =
-        if args.config.is_empty() { find_config(None).map(|path| vec![path]) } else { Ok(args.config) };
-    let state = state_folder();
-    let accounts = match paths {
-        Ok(paths) => {
-            let loaded: Vec<_> = paths
-                .into_iter()
-                .map(|path| (absolute(&path), load_for_service(&path, state.as_deref())))
-                .collect();
-            let log =
-                loaded.iter().find_map(|(_, loaded)| loaded.as_ref().ok().map(|it| it.config.log.clone()));
-            log.unwrap_or_default().start();
-            Accounts::new(loaded, args.config_dir, state)
-        }
-        // A responder without a config serves all the same: WeChat gets a legal body.
-        Err(unusable) => {
-            LogSettings::default().start();
-            let first = crate::config::load::search_path().into_iter().next().unwrap_or_default();
-            Accounts::new(vec![(first, Err(unusable))], args.config_dir, state)
-        }
+    // Not `./wxcgi.toml`: the current folder is the choice of whoever started us.
+    let origins = match args.config.as_slice() {
+        [] => vec![Origin::Searched],
+        files => files.iter().map(|file| Origin::Named(absolute(file))).collect(),
     };
+    let state = state_folder();
+    let opened: Vec<_> = origins
+        .into_iter()
+        .map(|origin| {
+            let opened = open_for_service(&origin, state.as_deref());
+            (origin, opened)
+        })
+        .collect();
+    let log = opened.iter().find_map(|(_, (_, loaded))| loaded.as_ref().ok().map(|it| it.config.log.clone()));
+    log.unwrap_or_default().start();
+    // A responder without a config serves all the same: WeChat gets a legal body.
+    let accounts = Accounts::new(opened, args.config_dir, state);
     let mut options = fastcgi::Options::default();
     if let Some(max_connections) = args.max_connections {
-        options.max_connections = max_connections;
+        options.max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
     }
     fastcgi::serve(listeners, options, &accounts).map_err(|error| Failure::Failed(error.to_string()))
 }

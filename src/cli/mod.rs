@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::load::{self, Loaded, Unusable};
+use crate::config::places::Origin;
 use crate::gateway::Listener;
 
 /// What was asked for failed.
@@ -76,7 +77,7 @@ fn find_config(named: Option<&Path>) -> Result<PathBuf, Unusable> {
     match named {
         Some(path) => Ok(path.to_owned()),
         None if here.exists() => Ok(here.to_owned()),
-        None => load::find(),
+        None => Origin::Searched.find(),
     }
 }
 

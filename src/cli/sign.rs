@@ -2,9 +2,10 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use super::{ConfigArg, Failure, print_line};
+use crate::clock::unix_seconds;
 use crate::config::{AccountSettings, Config};
 use crate::wechat::crypto::seal_envelope;
 use crate::wechat::signature::sign;
@@ -14,7 +15,8 @@ use crate::wechat::signature::sign;
   curl \"https://example.com/weixin?$(wxcgi sign --echostr hello)\"
   curl --data-binary @message.xml \"https://example.com/weixin?$(wxcgi sign)\"
   wxcgi sign --seal message.xml --out sealed.xml
-  GATEWAY_INTERFACE=CGI/1.1 REQUEST_METHOD=GET QUERY_STRING=\"$(wxcgi sign --echostr hello)\" wxcgi")]
+  query=$(wxcgi sign --echostr hello)
+  GATEWAY_INTERFACE=CGI/1.1 REQUEST_METHOD=GET QUERY_STRING=\"$query\" wxcgi")]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
@@ -89,7 +91,7 @@ pub(super) struct Sealed {
 impl Proof {
     /// A proof of now, with a nonce of chance.
     pub(super) fn new() -> Result<Self, Failure> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = unix_seconds(SystemTime::now());
         let nonce = u32::from_le_bytes(random()?);
         Ok(Self { timestamp: now.to_string(), nonce: nonce.to_string() })
     }

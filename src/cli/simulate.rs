@@ -1,11 +1,12 @@
 //! `wxcgi simulate`: be WeChat, without a web server. The request goes through the real CGI door, in this process.
 
 use std::fmt::Write as _;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 use super::sign::{Proof, Sealed};
 use super::{ConfigArg, Failure, print, print_line};
 use crate::account::Account;
+use crate::clock::unix_seconds;
 use crate::config::load::Unusable;
 use crate::config::{Config, SAMPLE, Thoroughness};
 use crate::gateway::cgi;
@@ -26,7 +27,7 @@ use crate::wechat::xml::{self, Element, push_cdata};
   wxcgi simulate --mode secure --raw 天气")]
 pub(super) struct Args {
     /// The text that the user sends
-    #[arg(required_unless_present_any = ["event", "kind"])]
+    #[arg(allow_hyphen_values = true, required_unless_present_any = ["event", "kind"])]
     text: Option<String>,
     #[command(flatten)]
     config: ConfigArg,
@@ -257,8 +258,7 @@ impl WeChat {
             complaints.push("ToUserName is not the sender".to_owned());
         }
         let created: u64 = text("CreateTime").parse().unwrap_or(0);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        if now.abs_diff(created) > 60 {
+        if unix_seconds(SystemTime::now()).abs_diff(created) > 60 {
             complaints.push("CreateTime is not now".to_owned());
         }
         let content = reply.child("Content").map(|content| content.text.as_ref()).unwrap_or_default();

@@ -3,30 +3,11 @@
 
 use std::fs::{DirBuilder, File, FileTimes, Metadata};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha1::{Digest, Sha1};
-
-/// The state folder of a machine's own services.
-const SYSTEM_STATE: &str = "/var/lib/wxcgi";
-
-/// Where state is kept: `WXCGI_STATE_DIR`, systemd's `STATE_DIRECTORY`, `/var/lib/wxcgi` if it is there for us to
-/// write, `~/.local/state/wxcgi`.
-#[must_use]
-pub fn state_folder() -> Option<PathBuf> {
-    let from = |variable: &str| std::env::var_os(variable).filter(|folder| !folder.is_empty());
-    if let Some(folder) = from("WXCGI_STATE_DIR") {
-        return Some(folder.into());
-    }
-    if let Some(folders) = from("STATE_DIRECTORY") {
-        return std::env::split_paths(&folders).next();
-    }
-    if rustix::fs::access(SYSTEM_STATE, rustix::fs::Access::WRITE_OK).is_ok() {
-        return Some(SYSTEM_STATE.into());
-    }
-    std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local/state/wxcgi"))
-}
 
 /// The place of the last good copy of one config.
 #[derive(Debug)]
@@ -40,12 +21,15 @@ impl LastGood {
         Some(Self(state.join("last-good").join(format!("{stem}-{}.toml", &digest[..12]))))
     }
 
-    /// Whether the copy is of this very version of the config: it has its size and its time.
+    pub(super) fn exists(&self) -> bool {
+        self.0.exists()
+    }
+
+    /// Whether the copy is of this very version of the config: it has its size, and was given the time of its last
+    /// change of any kind, which nobody can set back.
     pub(super) fn is_of(&self, config: &Metadata) -> bool {
-        std::fs::metadata(&self.0).is_ok_and(|copy| {
-            copy.len() == config.len()
-                && copy.modified().ok().is_some_and(|time| Some(time) == config.modified().ok())
-        })
+        std::fs::metadata(&self.0)
+            .is_ok_and(|copy| copy.len() == config.len() && copy.modified().ok() == Some(changed(config)))
     }
 
     pub(super) fn text(&self) -> Option<String> {
@@ -72,7 +56,7 @@ impl LastGood {
             File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary).and_then(
                 |mut file| {
                     file.write_all(text.as_bytes())?;
-                    file.set_times(FileTimes::new().set_modified(config.modified()?))?;
+                    file.set_times(FileTimes::new().set_modified(changed(config)))?;
                     std::fs::rename(&temporary, &self.0)
                 },
             );
@@ -81,4 +65,11 @@ impl LastGood {
         }
         written
     }
+}
+
+/// The time of the last change of a file, its rights included (`st_ctime`).
+fn changed(metadata: &Metadata) -> SystemTime {
+    let seconds = Duration::from_secs(u64::try_from(metadata.ctime()).unwrap_or(0));
+    let fraction = Duration::from_nanos(u64::try_from(metadata.ctime_nsec()).unwrap_or(0));
+    UNIX_EPOCH + seconds + fraction
 }

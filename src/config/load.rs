@@ -1,18 +1,16 @@
-//! Finds a config file, reads it, and looks at who else may.
+//! Reads a config file, and looks at who else may.
 
-use std::ffi::OsString;
-use std::fs::{File, Metadata};
-use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs::{Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+
+use rustix::fs::OFlags;
 
 use super::fault::{Fault, PlacedFault, Severity};
 use super::last_good::LastGood;
+use super::places::Origin;
 use super::{Config, Thoroughness};
-
-/// The environment variable, and the FastCGI parameter, that names a config file.
-pub const CONFIG_VARIABLE: &str = "WXCGI_CONFIG";
 
 /// A config larger than this is none, bytes.
 const MAX_CONFIG: u64 = 16 << 20;
@@ -37,7 +35,8 @@ pub struct Unusable(pub Vec<PlacedFault>);
 /// What tells one version of a file from the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    modified: SystemTime,
+    /// Seconds and nanoseconds; also a `chmod` counts, which may be the cure of a fault.
+    changed: (i64, i64),
     size: u64,
     inode: u64,
 }
@@ -52,45 +51,9 @@ impl Stamp {
 
 impl From<&Metadata> for Stamp {
     fn from(metadata: &Metadata) -> Self {
-        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        Self { modified, size: metadata.len(), inode: metadata.ino() }
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Self { changed, size: metadata.len(), inode: metadata.ino() }
     }
-}
-
-/// Where a web server's process looks for its config, in this order: `WXCGI_CONFIG`, `~/.config/wxcgi/<name>.toml`,
-/// `/etc/wxcgi/<name>.toml`; `<name>` is the file stem of the executable. The current folder is no such place: it is
-/// the web server's choice.
-#[must_use]
-pub fn search_path() -> Vec<PathBuf> {
-    if let Some(path) = std::env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty()) {
-        return vec![path.into()];
-    }
-    let mut file = std::env::current_exe()
-        .ok()
-        .and_then(|exe| exe.file_stem().map(OsString::from))
-        .unwrap_or_else(|| "wxcgi".into());
-    file.push(".toml");
-    // Without HOME this asks the passwd entry: suexec clears the environment.
-    let home = std::env::home_dir().map(|home| home.join(".config/wxcgi").join(&file));
-    home.into_iter().chain([Path::new("/etc/wxcgi").join(&file)]).collect()
-}
-
-/// The config that was named, or the first of [`search_path`] that exists.
-///
-/// # Errors
-///
-/// If none does: the places that were looked at.
-pub fn find() -> Result<PathBuf, Unusable> {
-    let places = search_path();
-    // One that was named is not looked for: reading it will tell whether it is there.
-    if let Some(path) = places.iter().find(|path| places.len() == 1 || path.exists()) {
-        return Ok(path.clone());
-    }
-    let looked = places.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-    let fault = Fault::of_file("there is no config").cure(format!(
-        "looked for {looked}; write one with `wxcgi init config`, or name one in {CONFIG_VARIABLE}"
-    ));
-    Err(Unusable(vec![PlacedFault::new("", "", &fault)]))
 }
 
 /// Reads and checks a config in full.
@@ -102,13 +65,28 @@ pub fn load(path: &Path) -> Result<Loaded, Unusable> {
     read(path, |_, _| Thoroughness::Full).map(|(loaded, ..)| loaded)
 }
 
+/// Finds a config and reads it for a process that serves, see [`load_for_service`]. The path is the one that was found,
+/// if any was.
+pub fn open_for_service(
+    origin: &Origin,
+    state: Option<&Path>,
+) -> (Option<PathBuf>, Result<Loaded, Unusable>) {
+    match origin.find_for_service(state) {
+        Ok(path) => {
+            let loaded = load_for_service(&path, state);
+            (Some(path), loaded)
+        }
+        Err(unusable) => (None, Err(unusable)),
+    }
+}
+
 /// Reads a config for a process that serves: one that does not check is not taken, its last good copy is. A process
 /// that sees the same file again does not check it in full again. The copy lies in the folder `state`, if there is one.
 ///
 /// # Errors
 ///
 /// If it does not check and there is no good copy.
-pub fn load_for_service(path: &Path, state: Option<&Path>) -> Result<Loaded, Unusable> {
+fn load_for_service(path: &Path, state: Option<&Path>) -> Result<Loaded, Unusable> {
     let last_good = state.and_then(|state| LastGood::of(path, state));
     let seen = |metadata: &Metadata| last_good.as_ref().is_some_and(|copy| copy.is_of(metadata));
     let how = |metadata: &Metadata, _: &str| {
@@ -165,35 +143,53 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 fn read_text(path: &Path) -> Result<(String, Metadata), Fault> {
-    let cannot = |error: std::io::Error| {
-        Fault::of_file(format!("cannot read the config: {error}"))
-            .cure("the user that the web server runs wxcgi as must be able to read it")
-    };
-    let file = File::open(path).map_err(cannot)?;
-    let metadata = file.metadata().map_err(cannot)?;
-    if metadata.len() > MAX_CONFIG || !metadata.is_file() {
-        return Err(Fault::of_file("the config is not a file of reasonable size"));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
-    // `take` spares the system calls by which reading a whole file asks for its size once more.
-    file.take(MAX_CONFIG).read_to_end(&mut bytes).map_err(cannot)?;
+    let (bytes, metadata) = read_file(path, MAX_CONFIG).map_err(|error| {
+        let fault = Fault::of_file(format!("cannot read the config: {error}"));
+        match error.kind() {
+            ErrorKind::PermissionDenied => fault.cure(
+                "the user that the web server runs wxcgi as must be able to read it, and to enter its folder",
+            ),
+            ErrorKind::NotFound => fault.cure("`wxcgi init config` writes one to start with"),
+            _ => fault,
+        }
+    })?;
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line =
-            error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|&&b| b == b'\n').count();
-        Fault::of_file(format!("the config is not UTF-8 (line {})", line + 1))
+        let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = valid.filter(|&&byte| byte == b'\n').count() + 1;
+        Fault::of_file(format!("the config is not UTF-8 (line {line})"))
             .cure("save it as UTF-8; editors on Windows may have written GBK")
     })?;
     Ok((text, metadata))
+}
+
+/// Reads a regular file of at most `max` bytes. Anything else is refused before it is read: a pipe would make us wait,
+/// a device would never end.
+pub(super) fn read_file(path: &Path, max: u64) -> io::Result<(Vec<u8>, Metadata)> {
+    let without_waiting = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(without_waiting).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if metadata.len() > max {
+        return Err(io::Error::other(format!("it is larger than {max} bytes")));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
+    // `take` spares the system calls by which reading a whole file asks for its size once more.
+    file.take(max).read_to_end(&mut bytes)?;
+    Ok((bytes, metadata))
 }
 
 const OTHERS_WRITE: u32 = 0o002;
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_READ: u32 = 0o004;
 
-fn others_may_write(path: &Path, metadata: &Metadata) -> Option<Fault> {
+/// Others may write a file that we believe: a fault.
+pub(super) fn others_may_write(path: &Path, metadata: &Metadata) -> Option<Fault> {
     let mode = metadata.permissions().mode();
     (mode & OTHERS_WRITE != 0).then(|| {
-        Fault::of_file(format!("everybody on this machine may write the config (mode {:04o})", mode & 0o7777))
+        let (file, mode) = (path.display(), mode & 0o7777);
+        Fault::of_file(format!("everybody on this machine may write `{file}` (mode {mode:04o})"))
             .cure(format!("chmod 640 {}", path.display()))
     })
 }
@@ -334,7 +330,7 @@ mod tests {
         let path = folder.path().join("a.toml");
         let told = |path: &Path| messages(&load(path).unwrap_err().0);
         assert!(told(&path).contains("cannot read the config"));
-        assert!(told(folder.path()).contains("not a file of reasonable size"));
+        assert!(told(folder.path()).contains("not a regular file"));
         write(&path, "", 0o600);
         std::fs::write(&path, b"[account]\n# \xc4\xe3\n").unwrap();
         assert!(told(&path).contains("not UTF-8 (line 2)"), "{}", told(&path));

@@ -7,18 +7,17 @@ mod condition;
 pub mod fault;
 mod last_good;
 pub mod load;
+pub mod places;
 mod reply;
 mod rule;
 mod table;
 mod value;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use log::LevelFilter;
 use toml::de::DeTable;
-
-pub use last_good::state_folder;
 
 use crate::logging::{self, RotatingFile};
 use crate::rules::Rules;
@@ -42,6 +41,8 @@ pub struct Config {
     pub log: LogSettings,
     /// `[[rule]]` and `[default]`
     pub rules: Rules,
+    /// Further files that were read for it: a change of one is a change of the config.
+    pub files: Vec<PathBuf>,
 }
 
 /// `[account]`: who we are to WeChat.
@@ -146,7 +147,7 @@ impl Config {
         let log = LogSettings::read(root.table("log", "log key"), folder);
         let rules = rule::read_all(&root, text);
         root.finish();
-        Some(Self { account: account?, server, log, rules })
+        Some(Self { account: account?, server, log, rules, files: faults.take_files() })
     }
 }
 

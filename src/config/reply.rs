@@ -48,6 +48,9 @@ impl Templates<'_> {
             }
         };
         let Some(captures) = self.captures else { return };
+        if let Some(unknown) = template.unknown_word(captures) {
+            table.faults.push(Fault::at(text.span.clone(), format!("bad template: {unknown}")));
+        }
         let known = || BUILT_IN_NAMES.into_iter().chain(captures.iter().map(String::as_str));
         for name in names.iter().filter(|name| known().all(|known| known != name.as_str())) {
             let mut fault =

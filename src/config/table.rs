@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -21,11 +22,12 @@ pub(super) struct Faults<'t> {
     /// Whether expressions and templates are to be compiled, to see whether they do.
     pub(super) thorough: bool,
     found: RefCell<Vec<Fault>>,
+    files: RefCell<Vec<PathBuf>>,
 }
 
 impl<'t> Faults<'t> {
     pub(super) fn new(file: &'t str, thorough: bool) -> Self {
-        Self { file, thorough, found: RefCell::default() }
+        Self { file, thorough, found: RefCell::default(), files: RefCell::default() }
     }
 
     pub(super) fn push(&self, fault: Fault) {
@@ -36,6 +38,16 @@ impl<'t> Faults<'t> {
     pub(super) fn forget_echoes(&self) {
         let found = |fault: &Fault| fault.span.as_ref().is_some_and(|span| span.start > 0);
         self.found.borrow_mut().retain(|fault| found(fault) && !fault.message.starts_with("missing "));
+    }
+
+    /// Notes a further file that the config depends on.
+    pub(super) fn note_file(&self, path: &Path) {
+        self.files.borrow_mut().push(path.to_owned());
+    }
+
+    /// The further files that the config depends on.
+    pub(super) fn take_files(&self) -> Vec<PathBuf> {
+        self.files.take()
     }
 
     /// The faults in the order of the file.

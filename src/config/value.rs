@@ -1,10 +1,10 @@
 //! Values written as texts: durations, sizes, secrets.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::fault::Fault;
-use super::load::permissions_warning;
+use super::load::{others_may_write, permissions_warning, read_file};
 use super::table::{Table, Value, text, wrong_type};
 use crate::secret::Secret;
 
@@ -63,22 +63,30 @@ pub(super) fn secret(table: &Table<'_>, key: &'static str, folder: &Path) -> Opt
 
 fn from_env(name: &str) -> Result<String, Fault> {
     std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or_else(|| {
-        Fault::of_file(format!("the environment variable `{name}` is not set")).cure(
+        // Somebody may have put the secret itself where its variable should be named.
+        let is_name = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+        let name = if is_name { format!("`{name}`") } else { "that it names".to_owned() };
+        Fault::of_file(format!("the environment variable {name} is not set")).cure(
             "set it for the process that runs wxcgi: `SetEnv` in Apache (not under suexec), `Environment=` in \
              systemd; or use { file = … }",
         )
     })
 }
 
-fn from_file(path: &PathBuf, value: Value<'_>, table: &Table<'_>) -> Result<String, Fault> {
-    let content = std::fs::read_to_string(path).map_err(|error| {
+/// A file with one secret is no larger than this, bytes.
+const MAX_SECRET: u64 = 64 << 10;
+
+fn from_file(path: &Path, value: Value<'_>, table: &Table<'_>) -> Result<String, Fault> {
+    table.faults.note_file(path);
+    let (bytes, metadata) = read_file(path, MAX_SECRET).map_err(|error| {
         Fault::of_file(format!("cannot read the secret in `{}`: {error}", path.display()))
     })?;
-    if let Ok(metadata) = std::fs::metadata(path)
-        && let Some(fault) = permissions_warning(path, &metadata, true)
-    {
+    let about_rights = [others_may_write(path, &metadata), permissions_warning(path, &metadata, true)];
+    for fault in about_rights.into_iter().flatten() {
         table.faults.push(Fault { span: Some(value.span()), ..fault });
     }
+    let content = String::from_utf8(bytes)
+        .map_err(|_| Fault::of_file(format!("the secret in `{}` is not UTF-8", path.display())))?;
     let secret = content.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
         return Err(Fault::of_file(format!("the secret file `{}` is empty", path.display())));

@@ -40,11 +40,17 @@ impl<'m> Subject<'m> {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Captures<'m>(Vec<(String, &'m str)>);
 
+impl<'m> FromIterator<(String, &'m str)> for Captures<'m> {
+    fn from_iter<I: IntoIterator<Item = (String, &'m str)>>(captures: I) -> Self {
+        Self(captures.into_iter().collect())
+    }
+}
+
 impl<'m> Captures<'m> {
-    /// The text with this name.
+    /// The text with this name; of several with one name the last.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'m str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, text)| *text)
+        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, text)| *text)
     }
 
     /// All names and texts.

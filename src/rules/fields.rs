@@ -29,10 +29,24 @@ pub fn snake_case(element: &str) -> String {
     }
 }
 
-/// The text of the first child of `element` that templates call `name`.
-pub(super) fn field<'m>(element: &'m Element<'_>, name: &str) -> Option<&'m str> {
-    let child = element.children.iter().find(|child| snake_case(child.name) == name)?;
-    Some(text_of(child))
+/// What a template finds under one name.
+pub(super) enum Field<'m> {
+    /// Nothing.
+    Missing,
+    /// A text.
+    Text(&'m str),
+    /// A container, or several siblings of one name.
+    Nested,
+}
+
+/// What templates find in `element` under `name`.
+pub(super) fn field<'m>(element: &'m Element<'_>, name: &str) -> Field<'m> {
+    let mut named = element.children.iter().filter(|child| snake_case(child.name) == name);
+    match (named.next(), named.next()) {
+        (None, _) => Field::Missing,
+        (Some(child), None) if child.children.is_empty() => Field::Text(text_of(child)),
+        _ => Field::Nested,
+    }
 }
 
 /// All children as a template value: texts, maps of containers, lists of siblings with one name.
@@ -56,7 +70,8 @@ fn one_or_list(mut values: Vec<Value>) -> Value {
 /// Times and ids are numbers, to reckon with; all else stays the text that it was.
 fn scalar(name: &str, text: &str) -> Value {
     match (name, text.parse::<u64>()) {
-        ("create_time" | "msg_id", Ok(number)) => Value::from(number),
+        // One that would print otherwise than it came stays a text.
+        ("create_time" | "msg_id", Ok(number)) if number.to_string() == text => Value::from(number),
         _ => Value::from(text),
     }
 }

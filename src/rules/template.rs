@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,17 +13,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, UndefinedBehavior, Value};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
 use super::condition::Captures;
-use super::fields;
+use super::fields::{self, Field};
+use crate::clock::unix_seconds;
 use crate::wechat::message::Message;
+use crate::wechat::xml;
 
 /// Names that a template finds always; no capture may be called so.
 pub const BUILT_IN_NAMES: [&str; 5] = ["message", "account", "rule", "now", "timestamp"];
 
 /// Steps that a template may take, so that a loop in one cannot hold a message up.
 const FUEL: u64 = 100_000;
+
+/// The longest text that a template may make, bytes; WeChat takes far less.
+const MAX_RENDERED: usize = 64 << 10;
+
+/// What templates are tried with when a config is checked.
+const SAMPLE_MESSAGE: &str = "<xml><ToUserName>gh_1</ToUserName><FromUserName>oUser</FromUserName><CreateTime>1\
+    </CreateTime><MsgType>text</MsgType><Content>x</Content><MsgId>1</MsgId></xml>";
 
 /// What a template may speak of.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +79,7 @@ enum Segment {
 pub struct TemplateError(#[from] minijinja::Error);
 
 impl Template {
-    /// A template; [`Template::check`] tells whether it can be filled in.
+    /// A template; [`Template::names`] tells whether it can be filled in.
     #[must_use]
     pub fn new(source: String) -> Self {
         let form = Form::of(&source);
@@ -103,31 +113,77 @@ impl Template {
         Ok(names.into_iter().filter(|name| environment.globals().all(|(known, _)| known != name)).collect())
     }
 
+    /// A word of the template that the language does not know: a filter, a test, a function. Found by filling the
+    /// template in once with a sample message, so what stands in a branch that the sample does not take stays unseen.
+    #[must_use]
+    pub fn unknown_word(&self, captures: &[String]) -> Option<String> {
+        if self.form != Form::Jinja {
+            return None;
+        }
+        let sample = xml::parse(SAMPLE_MESSAGE.as_bytes()).ok()?;
+        let message = Message::from_xml(&sample).ok()?;
+        let captures = captures.iter().map(|name| (name.clone(), "x")).collect();
+        let scope =
+            Scope { message: &message, captures: &captures, app_id: None, rule: None, now: UNIX_EPOCH };
+        let TemplateError(error) = self.render_by_engine(&scope).err()?;
+        let is_unknown = matches!(
+            error.kind(),
+            ErrorKind::UnknownFilter
+                | ErrorKind::UnknownTest
+                | ErrorKind::UnknownFunction
+                | ErrorKind::UnknownMethod
+        );
+        is_unknown.then(|| TemplateError(error).to_string())
+    }
+
     /// Fills it in. What a template names and the message lacks is empty.
     ///
     /// # Errors
     ///
-    /// If it is not a template, or does what cannot be done with the values at hand.
+    /// If it is not a template, does what cannot be done with the values at hand, or makes more than
+    /// 64 KiB.
     pub fn render(&self, scope: &Scope<'_>) -> Result<Cow<'_, str>, TemplateError> {
-        match &self.form {
-            Form::Plain => Ok(Cow::Borrowed(&self.source)),
-            Form::Names(segments) => Ok(Cow::Owned(self.fill(segments, scope))),
-            Form::Jinja => {
-                let context = scope.to_value();
-                Ok(Cow::Owned(environment().template_from_str(&self.source)?.render(context)?))
-            }
-        }
+        let by_name = match &self.form {
+            Form::Plain => return Ok(Cow::Borrowed(&self.source)),
+            Form::Names(segments) => self.fill(segments, scope),
+            Form::Jinja => None,
+        };
+        by_name.map_or_else(|| self.render_by_engine(scope), Ok).map(Cow::Owned)
     }
 
-    fn fill(&self, segments: &[Segment], scope: &Scope<'_>) -> String {
+    /// `None` if a name stands for more than a text.
+    fn fill(&self, segments: &[Segment], scope: &Scope<'_>) -> Option<String> {
         let mut filled = String::with_capacity(self.source.len() + 32);
         for segment in segments {
             match segment {
                 Segment::Text(range) => filled.push_str(&self.source[range.clone()]),
-                Segment::Name(range) => filled.push_str(&scope.get(&self.source[range.clone()])),
+                Segment::Name(range) => filled.push_str(&scope.get(&self.source[range.clone()])?),
             }
         }
-        filled
+        Some(filled)
+    }
+
+    fn render_by_engine(&self, scope: &Scope<'_>) -> Result<String, TemplateError> {
+        let mut rendered = Bounded(Vec::new());
+        environment().template_from_str(&self.source)?.render_captured_to(scope.to_value(), &mut rendered)?;
+        Ok(String::from_utf8_lossy(&rendered.0).into_owned())
+    }
+}
+
+/// Takes no more than 64 KiB.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_RENDERED {
+            return Err(io::Error::other("the template makes too long a text"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -178,20 +234,24 @@ fn is_identifier(word: &str) -> bool {
 }
 
 impl Scope<'_> {
-    /// The value of a plain name as text; empty if there is none.
-    fn get(&self, name: &str) -> Cow<'_, str> {
+    /// The value of a plain name as text, empty if there is none; `None` if it is more than a text.
+    fn get(&self, name: &str) -> Option<Cow<'_, str>> {
         let value = match name.split_once('.') {
-            Some(("message", field)) => fields::field(self.message.fields(), field),
+            Some(("message", field)) => match fields::field(self.message.fields(), field) {
+                Field::Missing => None,
+                Field::Text(text) => Some(text),
+                Field::Nested => return None,
+            },
             Some(("account", "app_id")) => self.app_id,
             Some(_) => None,
             None => match name {
-                "now" => return Cow::Owned(beijing_time(self.now)),
-                "timestamp" => return Cow::Owned(unix_seconds(self.now).to_string()),
+                "now" => return Some(Cow::Owned(beijing_time(self.now))),
+                "timestamp" => return Some(Cow::Owned(unix_seconds(self.now).to_string())),
                 "rule" => self.rule,
                 capture => self.captures.get(capture),
             },
         };
-        Cow::Borrowed(value.unwrap_or_default())
+        Some(Cow::Borrowed(value.unwrap_or_default()))
     }
 
     fn to_value(self) -> Value {
@@ -204,10 +264,6 @@ impl Scope<'_> {
         names.insert("timestamp", Value::from(unix_seconds(self.now)));
         Value::from_pairs(names)
     }
-}
-
-fn unix_seconds(now: SystemTime) -> u64 {
-    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The time of day in China, where the users are: UTC+8 all the year, so no time-zone files are read.
@@ -225,8 +281,21 @@ fn environment() -> &'static Environment<'static> {
         }
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_fuel(Some(FUEL));
+        // Fuel counts steps, not bytes: what makes much out of little in one step is bounded or left out.
+        environment.add_filter("replace", replace);
+        environment.remove_filter("indent");
+        environment.remove_filter("format");
         environment
     })
+}
+
+/// The filter `replace`, with a bound on what it makes.
+fn replace(text: &str, from: &str, to: &str) -> Result<String, minijinja::Error> {
+    let grown = text.len() + text.matches(from).count().saturating_mul(to.len());
+    if grown > MAX_RENDERED {
+        return Err(minijinja::Error::new(ErrorKind::InvalidOperation, "the replaced text is too long"));
+    }
+    Ok(text.replace(from, to))
 }
 
 #[cfg(test)]
@@ -234,10 +303,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::wechat::xml;
 
     const BODY: &str = "<xml><ToUserName>gh_1</ToUserName><FromUserName>oUser</FromUserName><CreateTime>1700000000\
-        </CreateTime><MsgType>text</MsgType><Content> 你好 &lt;b&gt; </Content><MsgId>7</MsgId>\
+        </CreateTime><MsgType>text</MsgType><Content> 你好 &lt;b&gt; </Content><MsgId>007</MsgId><L>1</L><L>2</L>\
         <Info><Label>甲</Label></Info></xml>";
 
     fn render(template: &Template) -> Result<String, TemplateError> {
@@ -256,8 +324,10 @@ mod tests {
             ("{{ message.from_user }}:{{message.content}}!", "oUser: 你好 <b> !"),
             ("{{ now }} {{ timestamp }}", "2023-11-15 06:13:20 1700000000"),
             ("[{{ city }}{{ message.pic_url }}]", "[]"),
-            ("{{ account.app_id }} {{ rule }} {{ message.msg_id }}\n", "wx1 r 7\n"),
+            ("{{ account.app_id }} {{ rule }} {{ message.msg_id }}\n", "wx1 r 007\n"),
             ("} {{ rule }} {", "} r {"),
+            // A container, siblings, and an id that no number would print alike.
+            ("{{ message.info }} {{ message.l }} {{ message.msg_id }}", "{'label': '甲'} ['1', '2'] 007"),
         ] {
             let template = Template::new(source.to_owned());
             assert!(matches!(template.form, Form::Names(_)), "{source}");
@@ -272,7 +342,7 @@ mod tests {
     fn the_engine_does_what_plain_names_cannot() {
         for (source, text) in [
             ("{{ message.content|trim|upper }}", "你好 <B>"),
-            ("{% if message.msg_id == 7 %}seven{% endif %}", "seven"),
+            ("{% if message.create_time > 7 %}later{% endif %}", "later"),
             ("{{ message.info.label }}", "甲"),
             ("{{ message.create_time + 1 }}", "1700000001"),
             ("{{ message.none.none }}", ""),
@@ -286,6 +356,31 @@ mod tests {
         assert!(Template::new("{{ message.content".to_owned()).names().is_err());
         let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
         assert!(render(&Template::new(endless.to_owned())).is_err());
+    }
+
+    #[test]
+    fn a_template_cannot_make_a_text_without_bound() {
+        for source in [
+            "{{ ('x' * 90000)|replace('x', 'y' * 90000) }}",
+            "{% for a in range(900) %}{{ 'x' * 900 }}{% endfor %}",
+            "{{ 'a'|indent(99999999999) }}",
+            "{{ '%99999999999s'|format('a') }}",
+        ] {
+            assert!(render(&Template::new(source.to_owned())).is_err(), "{source}");
+        }
+        assert_eq!(render(&Template::new("{{ 'aba'|replace('a', 'xx') }}".to_owned())).unwrap(), "xxbxx");
+    }
+
+    #[test]
+    fn a_word_that_the_language_does_not_know_is_found() {
+        let unknown = |source: &str| Template::new(source.to_owned()).unknown_word(&["city".to_owned()]);
+        assert!(unknown("{{ message.content|uper }}").unwrap().contains("uper"));
+        assert!(unknown("{% if city is evenn %}{% endif %}").unwrap().contains("evenn"));
+        assert_eq!(
+            unknown("{{ city|upper }}{{ message.pic_url|length }}{{ message.location_x|float }}"),
+            None
+        );
+        assert_eq!(unknown("{{ city }}"), None);
     }
 
     #[test]
