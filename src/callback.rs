@@ -264,6 +264,7 @@ fn unix_seconds(now: SystemTime) -> u64 {
 /// The answer to the console's check of the URL: `echostr`, byte for byte, with nothing around it.
 fn echo(query: Query<'_>) -> Response {
     let Some(echostr) = query.echostr.filter(|echostr| !echostr.is_empty()) else {
+        log::info!(target: "callback", "the URL was opened without `echostr`; said that it is alive");
         return Response::text(200, ALIVE);
     };
     log::info!(target: "callback", "the URL was verified; echoed {} bytes", echostr.len());
