@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Failure, find_config, finish};
+use super::{Failure, finish};
 use crate::account::Accounts;
-use crate::config::load::load_for_service;
+use crate::config::load::{find, load_for_service, search_path};
 use crate::config::{LogSettings, state_folder};
 use crate::gateway::{Listener, fastcgi, listen as listen_on};
 
@@ -51,8 +51,8 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>) -> Result<(), Fa
         Some(listeners) if args.listen.is_empty() => listeners,
         _ => listen(&args)?,
     };
-    let paths =
-        if args.config.is_empty() { find_config(None).map(|path| vec![path]) } else { Ok(args.config) };
+    // Not `./wxcgi.toml`: the current folder is the choice of who started us, as under CGI.
+    let paths = if args.config.is_empty() { find().map(|path| vec![path]) } else { Ok(args.config) };
     let state = state_folder();
     let accounts = match paths {
         Ok(paths) => {
@@ -68,7 +68,7 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>) -> Result<(), Fa
         // A responder without a config serves all the same: WeChat gets a legal body.
         Err(unusable) => {
             LogSettings::default().start();
-            let first = crate::config::load::search_path().into_iter().next().unwrap_or_default();
+            let first = search_path().into_iter().next().unwrap_or_default();
             Accounts::new(vec![(first, Err(unusable))], args.config_dir, state)
         }
     };

@@ -60,8 +60,8 @@ impl From<&Metadata> for Stamp {
 /// the web server's choice.
 #[must_use]
 pub fn search_path() -> Vec<PathBuf> {
-    if let Some(path) = std::env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty()) {
-        return vec![path.into()];
+    if let Some(path) = named() {
+        return vec![path];
     }
     let mut file = std::env::current_exe()
         .ok()
@@ -73,12 +73,21 @@ pub fn search_path() -> Vec<PathBuf> {
     home.into_iter().chain([Path::new("/etc/wxcgi").join(&file)]).collect()
 }
 
-/// The first of [`search_path`] that exists.
+/// The file that `WXCGI_CONFIG` names.
+fn named() -> Option<PathBuf> {
+    std::env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// The first of [`search_path`] that exists; what `WXCGI_CONFIG` names even if it does not, because there may be a
+/// last good copy of it.
 ///
 /// # Errors
 ///
 /// If none does: the places that were looked at.
 pub fn find() -> Result<PathBuf, Unusable> {
+    if let Some(path) = named() {
+        return Ok(path);
+    }
     let places = search_path();
     if let Some(path) = places.iter().find(|path| path.exists()) {
         return Ok(path.clone());
