@@ -38,7 +38,7 @@ fn format() -> simplelog::Config {
         .set_target_level(LevelFilter::Error)
         .set_thread_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
-        .set_level_padding(LevelPadding::Right)
+        .set_level_padding(LevelPadding::Off)
         .add_filter_ignore_str("ureq")
         .build()
 }
@@ -68,12 +68,22 @@ impl Write for Lines {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.make_one_line();
         let written = match &mut self.sink {
             Sink::File(file) => file.append(&self.line).or_else(|_| io::stderr().write_all(&self.line)),
             Sink::Stderr => io::stderr().write_all(&self.line),
         };
         self.line.clear();
         written
+    }
+}
+
+impl Lines {
+    /// A message of several lines, as a panic of a library may have, becomes one.
+    fn make_one_line(&mut self) {
+        if let Some((_, inner)) = self.line.split_last_mut() {
+            inner.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+        }
     }
 }
 
@@ -155,7 +165,8 @@ impl OpenFile {
             return Ok(());
         }
         // Look again once the lock is held: another process may have rotated before us.
-        if self.follow()? + needed > self.settings.max_size {
+        let size = self.follow()?;
+        if size > 0 && size + needed > self.settings.max_size {
             self.settings.shift()?;
             self.follow()?;
         }
@@ -251,6 +262,18 @@ mod tests {
         let mut file = settings.open().unwrap();
         file.append(b"longer than four\n").unwrap();
         assert_eq!(std::fs::read_to_string(&settings.path).unwrap(), "longer than four\n");
+    }
+
+    #[test]
+    fn a_message_of_several_lines_is_written_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = file_in(folder.path(), 1 << 20, 2);
+        let mut lines = Lines { sink: Sink::File(settings.open().unwrap()), line: Vec::new() };
+        for piece in ["[ERROR] ", "left\r\n right", "\n", "next", "\n"] {
+            lines.write_all(piece.as_bytes()).unwrap();
+        }
+        let written = std::fs::read_to_string(&settings.path).unwrap();
+        assert_eq!(written, "[ERROR] left   right\nnext\n");
     }
 
     #[test]

@@ -3,9 +3,13 @@
 mod support;
 
 mod bad_input;
+mod commands;
+mod config;
 mod examples;
 mod fastcgi_peers;
 mod golden;
+mod logging;
+mod replies;
 mod secure;
 mod snippets;
 mod verification;

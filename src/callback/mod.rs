@@ -108,6 +108,7 @@ fn try_answer(terms: &Terms, request: &Request, circumstances: Circumstances) ->
 /// The answer to the console's check of the URL: `echostr`, byte for byte, with nothing around it.
 fn echo(query: Query<'_>) -> Response {
     let Some(echostr) = query.echostr.filter(|echostr| !echostr.is_empty()) else {
+        log::info!(target: "callback", "the URL was opened without `echostr`; said that it is alive");
         return Response::text(200, ALIVE);
     };
     log::info!(target: "callback", "the URL was verified; echoed {} bytes", echostr.len());

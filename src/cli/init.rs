@@ -24,8 +24,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// Write it to a file that is not there yet, instead of printing it [a config: wxcgi.toml]
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "")]
-    write: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    // clippy would have an enum; clap has this: not given, given alone, given with a file.
+    #[allow(clippy::option_option)]
+    write: Option<Option<PathBuf>>,
     /// The program [default: this one]
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -82,7 +84,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         What::Htaccess => Some(PathBuf::from(".htaccess")),
         _ => None,
     };
-    let Some(path) = Some(write.clone()).filter(|path| !path.as_os_str().is_empty()).or(default) else {
+    let Some(path) = write.clone().or(default) else {
         return Err(Failure::Usage("say which file: --write FILE".to_owned()));
     };
     // A config holds secrets.
@@ -111,14 +113,37 @@ fn snippet(args: &Args) -> Result<String, Failure> {
             found.ok_or_else(|| Failure::Usage(format!("no kind `{kind}` here; there are: {known}")))?
         }
     };
-    let path = |path: &Path| path.display().to_string();
+    let shown = |path: Option<&Path>, default: &str| {
+        path.map_or_else(|| default.to_owned(), |path| path.display().to_string())
+    };
     let program = args.program.clone().or_else(|| std::env::current_exe().ok());
     let config = find_config(args.config.as_deref()).ok().and_then(|path| std::path::absolute(path).ok());
-    Ok(text
-        .replace(PROGRAM, &program.as_deref().map_or_else(|| PROGRAM.to_owned(), path))
-        .replace(CONFIG, &config.as_deref().map_or_else(|| CONFIG.to_owned(), path))
-        .replace(SOCKET, &path(&args.socket))
-        .replace(URL_PATH, &args.url_path))
+    Ok(replace_all(
+        &text,
+        &[
+            (PROGRAM, &shown(program.as_deref(), PROGRAM)),
+            (CONFIG, &shown(config.as_deref(), CONFIG)),
+            (SOCKET, &shown(Some(&args.socket), SOCKET)),
+            (URL_PATH, &args.url_path),
+        ],
+    ))
+}
+
+/// Replaces all words in one go: what was put in is not searched again, as a config below `/home/me/weixin/`.
+fn replace_all(text: &str, words: &[(&str, &str)]) -> String {
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    let first = |rest: &str| {
+        let places = words.iter().filter_map(|(from, to)| Some((rest.find(from)?, from.len(), *to)));
+        places.min_by_key(|(at, ..)| *at)
+    };
+    while let Some((at, length, to)) = first(rest) {
+        replaced.push_str(&rest[..at]);
+        replaced.push_str(to);
+        rest = &rest[at + length..];
+    }
+    replaced.push_str(rest);
+    replaced
 }
 
 /// Nothing that lies there is overwritten.

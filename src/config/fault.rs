@@ -193,22 +193,32 @@ impl Excerpt {
     /// `line` with the bytes of `marked` to be underlined, and no secret in it.
     fn of(line: &str, marked: Range<usize>) -> Self {
         const MASK: &str = "\"***\"";
-        let secret = secret_in(line);
-        let (before, shown, after) = match &secret {
-            Some(secret) => (&line[..secret.start], MASK, &line[secret.end..]),
-            None => (line, "", ""),
-        };
-        let hits_secret = secret.as_ref().is_some_and(|it| marked.start < it.end && it.start < marked.end);
-        let shift = |at: usize| match &secret {
-            Some(secret) if at >= secret.end => before.width() + MASK.width() + line[secret.end..at].width(),
-            Some(secret) if at > secret.start => before.width(),
-            _ => line[..at].width(),
+        let secrets = secrets_in(line);
+        let mut shown = String::with_capacity(line.len());
+        let mut from = 0;
+        for secret in &secrets {
+            shown.push_str(&line[from..secret.start]);
+            shown.push_str(MASK);
+            from = secret.end;
+        }
+        shown.push_str(&line[from..]);
+        // What stands before `at`, as wide as it is shown.
+        let column = |at: usize| {
+            let (mut width, mut from) = (0, 0);
+            for secret in secrets.iter().take_while(|secret| secret.end <= at) {
+                width += line[from..secret.start].width() + MASK.width();
+                from = secret.end;
+            }
+            width + line[from..at].width()
         };
         let marked = marked.start.min(line.len())..marked.end.clamp(marked.start.min(line.len()), line.len());
-        let indent = if hits_secret { before.width() } else { shift(marked.start) };
-        let width = if hits_secret { MASK.width() } else { line[marked].trim_end().width() };
+        let hit = secrets.iter().find(|secret| marked.start < secret.end && secret.start < marked.end);
+        let (indent, width) = match hit {
+            Some(secret) => (column(secret.start), MASK.width()),
+            None => (column(marked.start), line[marked].trim_end().width()),
+        };
         // A tab would be wider than we count it.
-        Self { line: format!("{before}{shown}{after}").replace('\t', " "), indent, width }
+        Self { line: shown.replace('\t', " "), indent, width }
     }
 }
 
@@ -223,23 +233,67 @@ const SECRET_KEYS: [&str; 7] = [
     "password",
 ];
 
-/// The bytes of a secret that stands in `line`: the value of a key that is called like one, misspelt ones included.
-fn secret_in(line: &str) -> Option<Range<usize>> {
-    let mut equals = line.match_indices('=').map(|(at, _)| at);
-    let is_key = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
-    equals.find_map(|at| {
-        let key = line[..at].trim_end().rsplit(|letter| !is_key(letter)).next()?;
-        did_you_mean(key, SECRET_KEYS)?;
-        let start = at + 1 + (line[at + 1..].len() - line[at + 1..].trim_start().len());
-        let value = &line[start..];
-        let length = match value.chars().next()? {
-            // Where the secret stands is no secret.
-            '{' => return None,
-            quote @ ('"' | '\'') => value[1..].find(quote).map_or(value.len(), |end| end + 2),
-            _ => value.find([' ', ',', '}', '#']).unwrap_or(value.len()),
-        };
-        Some(start..start + length)
+/// The bytes of the secrets that stand in `line`, one after the other: the values of keys that are called like one,
+/// misspelt ones included, also where the line is no TOML.
+fn secrets_in(line: &str) -> Vec<Range<usize>> {
+    std::iter::successors(secret_behind(line, 0), |before| secret_behind(line, before.end)).collect()
+}
+
+/// The first secret of `line` that begins behind `from`: behind `=`, behind `:`, or, where that was forgotten, at its
+/// quote.
+fn secret_behind(line: &str, from: usize) -> Option<Range<usize>> {
+    let mut signs = line.match_indices(['=', ':', '"', '\'']).filter(|&(at, _)| at >= from);
+    signs.find_map(|(at, sign)| {
+        let before = &line[..at];
+        let is_quote = matches!(sign, "\"" | "'");
+        let separates = !is_quote || before.ends_with(char::is_whitespace);
+        let start = if is_quote { at } else { at + 1 };
+        (separates && is_called_like_a_secret(last_word(before))).then(|| value_at(line, start)).flatten()
     })
+}
+
+/// The value that begins at or behind `from`; `None` if it only says where the secret stands.
+fn value_at(line: &str, from: usize) -> Option<Range<usize>> {
+    let start = line.len() - line[from..].trim_start().len();
+    let value = &line[start..];
+    let length = match value.chars().next()? {
+        '{' if tells_where(value) => return None,
+        '{' | '[' => value.len(),
+        quote @ ('"' | '\'') => quoted_length(value, quote),
+        _ => value.find([',', '}', '#']).unwrap_or(value.len()),
+    };
+    Some(start..start + value[..length].trim_end().len())
+}
+
+/// `{ env = "…" }` or `{ file = "…" }` and nothing more.
+fn tells_where(table: &str) -> bool {
+    let inner = table[1..].trim_start();
+    let table = table.split_once('}').map_or(table, |(table, _)| table);
+    (inner.starts_with("env") || inner.starts_with("file")) && table.matches('=').count() == 1
+}
+
+fn is_of_key(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_' || letter == '-'
+}
+
+/// The key that ends before a separator, quoted or not.
+fn last_word(text: &str) -> &str {
+    let text = text.trim_end().trim_end_matches(['"', '\'']).trim_end();
+    text.rsplit(|letter| !is_of_key(letter)).next().unwrap_or_default()
+}
+
+fn is_called_like_a_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    did_you_mean(&key, SECRET_KEYS).is_some()
+        || ["token", "secret", "aes", "key", "password"].iter().any(|word| key.contains(word) && key != "key")
+}
+
+/// How far a quoted secret goes: to its closing quote, or to the end of the line where that is in doubt.
+fn quoted_length(value: &str, quote: char) -> usize {
+    let Some(end) = value[1..].find(quote).map(|end| end + 2) else { return value.len() };
+    let behind = value[end..].trim_start();
+    let is_closed = behind.is_empty() || behind.starts_with([',', '}', '#']);
+    if is_closed && !value[..end].contains('\\') { end } else { value.len() }
 }
 
 /// The line, from 1, in which the byte at `offset` stands.
@@ -318,6 +372,22 @@ mod tests {
             ),
             ("app_secret = \"hidden", "\"hidden", "app_secret = \"***\"", 13),
             ("token = hidden", "hidden", "token = \"***\"", 8),
+            (
+                "a = { token = \"hidden\", tokne = \"hidden\", mod = 1 }",
+                "mod",
+                "a = { token = \"***\", tokne = \"***\", mod = 1 }",
+                36,
+            ),
+            ("token = { value = \"hidden\" }", "value", "token = \"***\"", 8),
+            ("token = [\"hidden\"]", "[\"hidden\"]", "token = \"***\"", 8),
+            ("token = \"hid\"den\"", "\"hid\"", "token = \"***\"", 8),
+            ("token = \"hid\\\"den\"", "token", "token = \"***\"", 0),
+            ("token = so hidden", "so", "token = \"***\"", 8),
+            ("token \"hidden\"", "\"hidden\"", "token \"***\"", 6),
+            ("token: \"hidden\"", ":", "token: \"***\"", 5),
+            ("\"tokne\" = \"hidden\"", "tokne", "\"tokne\" = \"***\"", 1),
+            ("aes = \"hidden\"", "aes", "aes = \"***\"", 0),
+            ("[token]", "token", "[token]", 1),
             ("token = { env = \"WX\" }", "env", "token = { env = \"WX\" }", 10),
             ("when.key = \"V1001\"", "\"V1001\"", "when.key = \"V1001\"", 11),
         ] {

@@ -54,6 +54,10 @@ impl Listener {
     /// The path or address, for the log.
     #[must_use]
     pub fn place(&self) -> String {
+        // The socket itself only knows the name under which it was made.
+        if let Some(bound) = &self.path {
+            return format!("unix:{}", bound.path.display());
+        }
         match &self.socket {
             Socket::Unix(socket) => socket
                 .local_addr()

@@ -1,6 +1,7 @@
 //! What the doors refuse by themselves, before a handler sees it, and how they say so.
 
 use crate::http::{Request, Response};
+use crate::logging::address_shown;
 
 /// Why a request was not handed to the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,8 @@ impl Refusal {
 
     /// Writes the one line of log that a refusal gets.
     pub(crate) fn log(self, request: &Request) {
-        let (from, status, reason) = (request.remote_addr(), self.status(), self.reason());
-        log::warn!(target: "gateway", "refused a request of `{from}` with {status}: {reason}");
+        let (from, status, reason) = (address_shown(request.remote_addr()), self.status(), self.reason());
+        log::warn!(target: "gateway", "refused a request of {from} with {status}: {reason}");
     }
 
     /// The HTTP status.

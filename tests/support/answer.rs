@@ -157,6 +157,34 @@ pub(crate) fn element(xml: &str, name: &str) -> Option<String> {
     }
 }
 
+/// Every element of `xml` that holds no others, in order, as `Image>MediaId = …`; the root's name is left out.
+pub(crate) fn elements(xml: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    push_elements(
+        &mut found,
+        "",
+        xml.strip_prefix("<xml>").and_then(|it| it.strip_suffix("</xml>")).expect(xml),
+    );
+    found
+}
+
+fn push_elements(found: &mut Vec<String>, path: &str, mut inner: &str) {
+    while !inner.is_empty() {
+        let name = inner.strip_prefix('<').and_then(|it| it.split_once('>')).expect(inner).0;
+        let end = format!("</{name}>");
+        let length =
+            inner.find(&end).unwrap_or_else(|| panic!("`{name}` is not closed: {inner}")) + end.len();
+        let (whole, content) = (&inner[..length], &inner[name.len() + 2..length - end.len()]);
+        let path = if path.is_empty() { name.to_owned() } else { format!("{path}>{name}") };
+        if content.starts_with('<') && !content.starts_with("<![CDATA[") {
+            push_elements(found, &path, content);
+        } else {
+            found.push(format!("{path} = {}", element(whole, name).expect(whole)));
+        }
+        inner = &inner[length..];
+    }
+}
+
 fn split_head(bytes: &[u8]) -> Option<(String, &[u8])> {
     let blank = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     Some((String::from_utf8_lossy(&bytes[..blank]).into_owned(), &bytes[blank + 4..]))

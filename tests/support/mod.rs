@@ -8,11 +8,14 @@ mod servers;
 mod site;
 mod tools;
 mod wechat;
+mod wechatpy;
 
-pub(crate) use answer::{Answer, element};
+pub(crate) use answer::{Answer, element, elements};
 pub(crate) use door::Door;
+pub(crate) use processes::PATIENCE;
 pub(crate) use request::Request;
-pub(crate) use servers::adapted;
+pub(crate) use servers::{adapted, free_port, write_config};
 pub(crate) use site::Site;
-pub(crate) use tools::{available, command, program, python, repository};
+pub(crate) use tools::{available, command, need, program, python, repository, web_user};
 pub(crate) use wechat::{WeChat, now};
+pub(crate) use wechatpy::{Keys, envelope};

@@ -107,6 +107,11 @@ impl Request {
         self
     }
 
+    /// Whether its body is shorter than its `Content-Length`: no web server hands such a request on.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        matches!(self.framing, Framing::Announced(length) if length > self.body.len())
+    }
+
     /// The query as it goes over the wire.
     pub(crate) fn query(&self) -> Vec<u8> {
         match &self.query {

@@ -1,5 +1,6 @@
 //! The real servers: the smallest main config around a shipped snippet, and what starts the responder.
 
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -83,7 +84,7 @@ fn as_web_user(command: &mut Command) {
 /// A port of this machine that nothing uses and that no other site of this run gets.
 ///
 /// Below the range from which the kernel takes the ports of clients, or one of those could take it before the server.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 50 * 200).expect("below 10000");
     for _ in 0..10_000 {
@@ -118,11 +119,12 @@ pub(super) struct Backend {
     pub(super) held: Option<UnixListener>,
 }
 
-/// Starts what `door` needs beside the web server, and waits until it listens. `configs` are the files for `--config`.
+/// Starts what `door` needs beside the web server, and waits until it listens. `arguments` are those of the
+/// responder.
 pub(super) fn start_backend(
     door: Door,
     layout: &Layout,
-    configs: &[PathBuf],
+    arguments: &[OsString],
     processes: &mut Processes,
 ) -> Backend {
     let mut backend = Backend { port: free_port(), held: None };
@@ -131,11 +133,11 @@ pub(super) fn start_backend(
         Start::Front => return backend,
         Start::ListenUnix => {
             let listen = format!("unix:{}", socket.display());
-            processes.start("wxcgi", fastcgi(layout, configs).args(["--listen", &listen]));
+            processes.start("wxcgi", fastcgi(layout, arguments).args(["--listen", &listen]));
         }
         Start::ListenTcp => {
             let (port, listen) = (backend.port, format!("127.0.0.1:{}", backend.port));
-            processes.start("wxcgi", fastcgi(layout, configs).args(["--listen", &listen]));
+            processes.start("wxcgi", fastcgi(layout, arguments).args(["--listen", &listen]));
             processes.wait_until("the responder listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
             return backend;
         }
@@ -145,12 +147,12 @@ pub(super) fn start_backend(
             as_web_user(fcgiwrap.arg(format!("unix:{}", socket.display())));
             processes.start("fcgiwrap", &mut fcgiwrap);
         }
-        Start::SpawnFcgi => spawn_fcgi(layout, configs, processes),
+        Start::SpawnFcgi => spawn_fcgi(layout, arguments, processes),
         Start::SocketActivate => socket_activate(layout, processes),
         Start::HeldSocket => {
             let listener = UnixListener::bind(socket).expect("a socket");
             give_to_web_user(socket);
-            start_on(&listener, layout, configs, processes);
+            start_on(&listener, layout, arguments, processes);
             backend.held = Some(listener);
         }
     }
@@ -158,12 +160,9 @@ pub(super) fn start_backend(
     backend
 }
 
-fn fastcgi(layout: &Layout, configs: &[PathBuf]) -> Command {
+fn fastcgi(layout: &Layout, arguments: &[OsString]) -> Command {
     let mut command = layout.program();
-    command.arg("fastcgi");
-    for config in configs {
-        command.arg("--config").arg(config);
-    }
+    command.arg("fastcgi").args(arguments);
     command
 }
 
@@ -171,14 +170,14 @@ fn fastcgi(layout: &Layout, configs: &[PathBuf]) -> Command {
 pub(super) fn start_on(
     listener: &UnixListener,
     layout: &Layout,
-    configs: &[PathBuf],
+    arguments: &[OsString],
     processes: &mut Processes,
 ) {
     let descriptor = OwnedFd::from(listener.try_clone().expect("one more descriptor"));
-    processes.start("wxcgi", fastcgi(layout, configs).stdin(descriptor));
+    processes.start("wxcgi", fastcgi(layout, arguments).stdin(descriptor));
 }
 
-fn spawn_fcgi(layout: &Layout, configs: &[PathBuf], processes: &mut Processes) {
+fn spawn_fcgi(layout: &Layout, arguments: &[OsString], processes: &mut Processes) {
     let pid_file = layout.root.join("spawned.pid");
     let mut spawn = command("spawn-fcgi");
     spawn.env_clear().env("WXCGI_STATE_DIR", &layout.state);
@@ -186,10 +185,7 @@ fn spawn_fcgi(layout: &Layout, configs: &[PathBuf], processes: &mut Processes) {
     if web_user().is_some() {
         spawn.args(["-U", "www-data", "-G", "www-data", "-u", "www-data", "-g", "www-data"]);
     }
-    spawn.arg("--").arg(&layout.program).arg("fastcgi");
-    for config in configs {
-        spawn.arg("--config").arg(config);
-    }
+    spawn.arg("--").arg(&layout.program).arg("fastcgi").args(arguments);
     let spawned = spawn.output().expect("spawn-fcgi runs");
     assert!(spawned.status.success(), "spawn-fcgi: {}", String::from_utf8_lossy(&spawned.stderr));
     let pid = fs::read_to_string(&pid_file).expect("a pid file");
@@ -415,7 +411,7 @@ fn lighttpd(door: Door, layout: &Layout, path: &str, port: u16) -> Command {
 }
 
 /// Writes the config of an account as an operator would: for the web server's group to read, for nobody else.
-pub(super) fn write_config(file: &Path, text: &str) {
+pub(crate) fn write_config(file: &Path, text: &str) {
     fs::write(file, text).expect("our folder");
     let mode = match web_user() {
         Some((_, group)) => {

@@ -24,7 +24,8 @@ pub(crate) struct Site {
     door: Door,
     path: String,
     port: u16,
-    configs: Vec<PathBuf>,
+    /// Of the responder, behind `fastcgi`.
+    arguments: Vec<OsString>,
     held: Option<UnixListener>,
     processes: Processes,
     layout: Layout,
@@ -39,6 +40,7 @@ pub(crate) struct Plan {
     path: String,
     config: Config,
     more_configs: Vec<(String, String)>,
+    takes_folder: bool,
     second_location: Option<(String, String)>,
     served_by: Option<u16>,
 }
@@ -58,6 +60,7 @@ impl Site {
             path: "/weixin".to_owned(),
             config: Config::Absent,
             more_configs: Vec::new(),
+            takes_folder: false,
             second_location: None,
             served_by: None,
         }
@@ -74,29 +77,35 @@ impl Site {
     /// The same with other meta-variables or arguments: `tweak` gets the command that is about to run. Only for the
     /// doors by hand.
     pub(crate) fn receives_with(&self, request: &Request, tweak: impl FnOnce(&mut Command)) -> Answer {
-        let mut command = match self.door {
-            Door::ByHand => self.program(),
-            Door::FastcgiByHand => command("cgi-fcgi"),
+        match self.door {
+            Door::ByHand => self.receives_by_cgi(request, tweak),
+            Door::FastcgiByHand => {
+                let mut command = command("cgi-fcgi");
+                command.env_clear().args(["-bind", "-connect"]).arg(&self.layout.socket);
+                // cgi-fcgi hands on so many bytes; web servers too have counted a chunked body by then.
+                let (_, body) = request.meta_variables(&self.path);
+                if !body.is_empty() {
+                    command.env("CONTENT_LENGTH", body.len().to_string());
+                }
+                self.run(request, command, tweak)
+            }
             _ => panic!("{:?} is not a door by hand", self.door),
-        };
-        if self.door == Door::ByHand {
-            command.env("WXCGI_CONFIG", &self.layout.config);
-        } else {
-            command.env_clear().args(["-bind", "-connect"]).arg(&self.layout.socket);
         }
+    }
+
+    /// The same by a CGI process of this account, whatever the door of the site.
+    pub(crate) fn receives_by_cgi(&self, request: &Request, tweak: impl FnOnce(&mut Command)) -> Answer {
+        let mut program = self.program();
+        program.env("WXCGI_CONFIG", &self.layout.config);
+        self.run(request, program, tweak)
+    }
+
+    fn run(&self, request: &Request, mut command: Command, tweak: impl FnOnce(&mut Command)) -> Answer {
         let (variables, body) = request.meta_variables(&self.path);
-        if self.door == Door::FastcgiByHand && !body.is_empty() {
-            // cgi-fcgi hands on so many bytes; web servers too have counted a chunked body by then.
-            command.env("CONTENT_LENGTH", body.len().to_string());
-        }
         for (name, value) in variables {
             command.env(name, OsString::from_vec(value));
         }
         tweak(&mut command);
-        self.run(request, &mut command, &body)
-    }
-
-    fn run(&self, request: &Request, command: &mut Command, body: &[u8]) -> Answer {
         let log = self.layout.logs.join("by-hand.log");
         let log = fs::File::options().create(true).append(true).open(log).expect("a log file");
         let mut child = command
@@ -107,7 +116,7 @@ impl Site {
             .unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let mut stdin = child.stdin.take().expect("a pipe");
         // Who answers without reading all may have gone already.
-        let _ = stdin.write_all(body);
+        let _ = stdin.write_all(&body);
         drop(stdin);
         let watch = end_when_overdue(&child);
         let output = child.wait_with_output().expect("it ends");
@@ -145,8 +154,19 @@ impl Site {
     pub(crate) fn replace_responder(&mut self) -> ExitStatus {
         let old = self.processes.pid("wxcgi");
         let listener = self.held.as_ref().expect("a socket that we hold");
-        start_on(listener, &self.layout, &self.configs, &mut self.processes);
+        start_on(listener, &self.layout, &self.arguments, &mut self.processes);
         self.processes.end(old).expect("our child")
+    }
+
+    /// Sends SIGHUP to the responder.
+    pub(crate) fn hang_up(&self) {
+        kill_process(self.processes.pid("wxcgi"), Signal::HUP).expect("our child");
+    }
+
+    /// What our program has written to stderr, if we started it.
+    pub(crate) fn stderr(&self) -> String {
+        let read = |name: &str| fs::read(self.layout.logs.join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&[read("by-hand.log"), read("wxcgi.log")].concat()).into_owned()
     }
 
     /// All logs of the site, each with its name.
@@ -190,6 +210,12 @@ impl Plan {
         self
     }
 
+    /// The responder also takes files of the folder of [`Site::another_config`] that nobody told it by name.
+    pub(crate) fn taking_the_folder(mut self) -> Self {
+        self.takes_folder = true;
+        self
+    }
+
     /// The snippet a second time, for [`Door::NginxUnix`]: at `path`, with the line for several accounts switched on.
     pub(crate) fn with_location_for(mut self, config: &str, path: &str) -> Self {
         self.second_location = Some((config.to_owned(), path.to_owned()));
@@ -223,17 +249,20 @@ impl Plan {
             }
             Config::Absent => {}
         }
-        let mut configs = vec![layout.config.clone()];
+        let mut arguments: Vec<OsString> = vec!["--config".into(), layout.config.clone().into()];
         for (name, text) in &self.more_configs {
             let file = layout.more_configs.join(name);
             write_config(&file, text);
-            configs.push(file);
+            arguments.extend(["--config".into(), file.into()]);
+        }
+        if self.takes_folder {
+            arguments.extend(["--config-dir".into(), layout.more_configs.clone().into()]);
         }
         let mut site = Site {
             door: self.door,
             path: self.path,
             port: 0,
-            configs,
+            arguments,
             held: None,
             processes: Processes::logging_to(&layout.logs),
             layout,
@@ -245,7 +274,7 @@ impl Plan {
         let backend_port = if let Some(port) = self.served_by {
             port
         } else {
-            let backend = start_backend(site.door, &site.layout, &site.configs, &mut site.processes);
+            let backend = start_backend(site.door, &site.layout, &site.arguments, &mut site.processes);
             site.held = backend.held;
             backend.port
         };

@@ -1,15 +1,17 @@
-"""Seals and opens envelopes with wechatpy. One JSON object on stdin, one on stdout."""
+"""Seals and opens envelopes with wechatpy. A list of jobs as JSON on stdin, the list of what was done on stdout."""
 
 import json
 import sys
 
 from wechatpy.crypto import WeChatCrypto
 
-job = json.load(sys.stdin)
-crypto = WeChatCrypto(job["token"], job["encoding_aes_key"], job["app_id"])
-if job["do"] == "seal":
-    done = {"envelope": crypto.encrypt_message(job["xml"], job["nonce"], job["timestamp"])}
-else:
+
+def done(job):
+    crypto = WeChatCrypto(job["token"], job["encoding_aes_key"], job["app_id"])
+    if job["do"] == "seal":
+        return {"envelope": crypto.encrypt_message(job["xml"], job["nonce"], job["timestamp"])}
     xml = crypto.decrypt_message(job["envelope"], job["msg_signature"], job["timestamp"], job["nonce"])
-    done = {"xml": xml if isinstance(xml, str) else xml.decode()}
-json.dump(done, sys.stdout)
+    return {"xml": xml if isinstance(xml, str) else xml.decode()}
+
+
+json.dump([done(job) for job in json.load(sys.stdin)], sys.stdout)
