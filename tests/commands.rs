@@ -293,7 +293,7 @@ fn check_looks_at_who_else_may_read_or_write_the_config() {
     for mode in [0o666, 0o602, 0o777] {
         set_mode(&desk.at("wxcgi.toml"), mode);
         desk.run(["check"]).exits(2).prints(&[
-            "everybody on this machine may write the config",
+            "everybody on this machine may write `",
             &format!("(mode {mode:04o})"),
             "chmod 640",
         ]);

@@ -177,7 +177,7 @@ fn a_config_that_everybody_may_write_is_not_taken() {
     fs::set_permissions(site.config(), fs::Permissions::from_mode(0o666)).expect("our file");
     site.receives(&wechat().verifies("4711")).is(503);
     site.receives(&wechat().says("x")).acknowledges();
-    is_told(&site, &["everybody on this machine may write the config"]);
+    is_told(&site, &["everybody on this machine may write `"]);
 }
 
 #[test]

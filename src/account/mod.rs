@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::callback::{Circumstances, SUCCESS, Terms, answer};
 use crate::config::Config;
-use crate::config::fault::PlacedFault;
+use crate::config::fault::{PlacedFault, Severity};
 use crate::config::load::{Loaded, Stamp, Unusable, open_for_service};
 use crate::config::places::{CONFIG_VARIABLE, Origin};
 use crate::gateway::{Application, Responder};
@@ -132,6 +132,11 @@ const NO_CONFIG: &str = "GET is answered 503, POST `success`";
 const FAULTS_IN_LOG: usize = 10;
 
 fn log_faults(faults: &[PlacedFault], instead: &str) {
+    let (faults, warnings): (Vec<_>, Vec<_>) =
+        faults.iter().partition(|fault| fault.severity == Severity::Fault);
+    for warning in warnings {
+        log::warn!(target: "config", "{}", warning.one_line());
+    }
     for fault in faults.iter().take(FAULTS_IN_LOG) {
         log::error!(target: "config", "{}", fault.one_line());
     }

@@ -5,8 +5,9 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Failure, find_config, print, print_line};
+use super::{Failure, print, print_line};
 use crate::config::SAMPLE;
+use crate::config::places::CONFIG_VARIABLE;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -31,7 +32,7 @@ pub(super) struct Args {
     /// The program [default: this one]
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// The config [default: where one is found, else /etc/wxcgi/wxcgi.toml]
+    /// The config that the server shall read [default: $WXCGI_CONFIG, else /etc/wxcgi/wxcgi.toml]
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The FastCGI socket
@@ -117,7 +118,23 @@ fn snippet(args: &Args) -> Result<String, Failure> {
         path.map_or_else(|| default.to_owned(), |path| path.display().to_string())
     };
     let program = args.program.clone().or_else(|| std::env::current_exe().ok());
-    let config = find_config(args.config.as_deref()).ok().and_then(|path| std::path::absolute(path).ok());
+    // Not `./wxcgi.toml`, which is where one tries things: what a server reads lies in a place of its own.
+    let config = args.config.clone().or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from));
+    let config = config.and_then(|path| std::path::absolute(path).ok());
+    if !is_url_path(&args.url_path) {
+        return Err(Failure::Usage(format!("`{}` is no path; write one like /weixin", args.url_path)));
+    }
+    for path in [&program, &config, &Some(args.socket.clone())].into_iter().flatten() {
+        if path
+            .to_string_lossy()
+            .contains(|letter: char| letter.is_whitespace() || "\"';{}$".contains(letter))
+        {
+            return Err(Failure::Usage(format!(
+                "`{}` cannot stand in a snippet; choose another place",
+                path.display()
+            )));
+        }
+    }
     Ok(replace_all(
         &text,
         &[
@@ -127,6 +144,12 @@ fn snippet(args: &Args) -> Result<String, Failure> {
             (URL_PATH, &args.url_path),
         ],
     ))
+}
+
+/// A path that stands in the snippets as it is, also where they have a regular expression.
+fn is_url_path(path: &str) -> bool {
+    path.starts_with('/')
+        && path.chars().all(|letter| letter.is_ascii_alphanumeric() || "/_-.~".contains(letter))
 }
 
 /// Replaces all words in one go: what was put in is not searched again, as a config below `/home/me/weixin/`.

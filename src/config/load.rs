@@ -65,8 +65,8 @@ pub fn load(path: &Path) -> Result<Loaded, Unusable> {
     read(path, |_, _| Thoroughness::Full).map(|(loaded, ..)| loaded)
 }
 
-/// Finds a config and reads it for a process that serves, see [`load_for_service`]. The path is the one that was found,
-/// if any was.
+/// Finds a config and reads it for a process that serves: one that does not check is never taken, the last good one is.
+/// The path is the one that was found, if any was.
 pub fn open_for_service(
     origin: &Origin,
     state: Option<&Path>,
@@ -121,7 +121,9 @@ fn read(
     let thoroughness = how(&metadata, &text);
     let mut faults: Vec<Fault> = others_may_write(path, &metadata).into_iter().collect();
     if thoroughness == Thoroughness::Full {
-        faults.extend(permissions_warning(path, &metadata, false));
+        if faults.is_empty() {
+            faults.extend(permissions_warning(path, &metadata, false));
+        }
         faults.extend(in_web_root(path));
     }
     let (config, found) = Config::parse(&text, folder_of(path), thoroughness);

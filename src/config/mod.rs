@@ -10,6 +10,7 @@ pub mod load;
 pub mod places;
 mod reply;
 mod rule;
+mod syntax;
 mod table;
 mod value;
 
@@ -120,15 +121,11 @@ impl Config {
     #[must_use]
     pub fn parse(text: &str, folder: &Path, thoroughness: Thoroughness) -> (Option<Self>, Vec<Fault>) {
         let (document, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            return (None, faults_of_broken(text, folder));
+        }
         let faults = Faults::new(text, thoroughness == Thoroughness::Full);
         let config = Self::read(document.get_ref(), text, folder, &faults);
-        if !errors.is_empty() {
-            faults.forget_echoes();
-        }
-        for error in &errors {
-            let span = error.span().unwrap_or(0..0);
-            faults.push(Fault::at(span, error.message().trim_end().replace('\n', ", ")));
-        }
         let faults = faults.into_sorted();
         let refused = faults.iter().any(|fault| fault.severity == fault::Severity::Fault);
         (config.filter(|_| !refused), faults)
@@ -149,6 +146,18 @@ impl Config {
         root.finish();
         Some(Self { account: account?, server, log, rules, files: faults.take_files() })
     }
+}
+
+/// All faults of a text that is no TOML: those of the language, and those of what stands between them.
+fn faults_of_broken(text: &str, folder: &Path) -> Vec<Fault> {
+    let mended = syntax::mend(text);
+    let (document, _) = DeTable::parse_recoverable(&mended.text);
+    let faults = Faults::new(&mended.text, true);
+    Config::read(document.get_ref(), &mended.text, folder, &faults);
+    let echoless = faults.into_sorted().into_iter().filter(|fault| !mended.is_echo(fault));
+    let mut all: Vec<Fault> = mended.faults.iter().cloned().chain(echoless).collect();
+    all.sort_by_key(|fault| fault.span.as_ref().map_or(0, |span| span.start));
+    all
 }
 
 impl AccountSettings {

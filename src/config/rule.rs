@@ -6,6 +6,9 @@ use super::reply::{Templates, read_reply};
 use super::table::Table;
 use crate::rules::{Condition, Rule, Rules};
 
+/// What is said of a rule without a condition.
+pub(super) const WAITS_FOR_NOTHING: &str = "this rule waits for nothing";
+
 /// All rules, those with a higher `priority` first, otherwise in the order of the file.
 pub(super) fn read_all(root: &Table<'_>, file: &str) -> Rules {
     let mut rules: Vec<(i64, Rule)> = Vec::new();
@@ -27,7 +30,7 @@ pub(super) fn read_all(root: &Table<'_>, file: &str) -> Rules {
 
 fn read_rule(table: Table<'_>, number: usize, line: usize) -> Option<Rule> {
     if table.value("when").is_none() {
-        table.faults.push(Fault::at(table.span.clone(), "this rule waits for nothing").cure(
+        table.faults.push(Fault::at(table.span.clone(), WAITS_FOR_NOTHING).cure(
             "say what it waits for, as in `when.text = \"天气\"`; what fits nothing else goes to [default]",
         ));
     }

@@ -34,12 +34,6 @@ impl<'t> Faults<'t> {
         self.found.borrow_mut().push(fault);
     }
 
-    /// Forgets what may be an echo of a mistake in the language itself: tables and keys that only seem to be missing.
-    pub(super) fn forget_echoes(&self) {
-        let found = |fault: &Fault| fault.span.as_ref().is_some_and(|span| span.start > 0);
-        self.found.borrow_mut().retain(|fault| found(fault) && !fault.message.starts_with("missing "));
-    }
-
     /// Notes a further file that the config depends on.
     pub(super) fn note_file(&self, path: &Path) {
         self.files.borrow_mut().push(path.to_owned());

@@ -98,8 +98,27 @@ fn faults_of_the_language_itself_are_all_told() {
         faults_of(text).iter().filter_map(|it| Some(it.split_once(' ')?.0.to_owned())).collect();
     // The string without its quotes, the unknown condition, the open string, the level; nothing that recovery made up.
     assert_eq!(places, ["2:9", "4:6", "5:14", "7:9"], "{:?}", faults_of(text));
-    let faults = faults_of("[account\ntoken = \"mytoken\"\n");
-    assert_eq!(faults[0], "1:9 unclosed table, expected `]`");
+}
+
+#[test]
+fn a_line_that_is_no_toml_does_not_hide_the_faults_below_it() {
+    for (text, expected) in [
+        (
+            "[account]\ntoken = \"mytoken\"\nbad line\n[[rule]]\nwhen.txt=\"a\"\nreply=1\n[log]\nlevl=\"x\"",
+            &["3:", "5:6 unknown condition `txt`", "6:7 expected a text", "8:1 unknown log key `levl`"][..],
+        ),
+        // The keys below a broken header are not held against the table before.
+        (
+            "[account]\ntoken = \"mytoken\"\n[[rule]\nwhen.text = \"a\"\nreply = \"b\"\n[log]\nlevl = \"x\"",
+            &["3:", "7:1 unknown log key `levl`"],
+        ),
+        ("[account\ntoken = \"mytoken\"\n", &["1:9 unclosed table, expected `]`"]),
+        ("[account]\ntoken = \"mytoken\"\n[[rule]]\nwhen.text = \nreply = \"b\"", &["4:"]),
+    ] {
+        let faults = faults_of(text);
+        assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+        assert!(faults.iter().zip(expected).all(|(found, start)| found.starts_with(start)), "{faults:#?}");
+    }
 }
 
 #[test]

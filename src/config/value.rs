@@ -81,8 +81,9 @@ fn from_file(path: &Path, value: Value<'_>, table: &Table<'_>) -> Result<String,
     let (bytes, metadata) = read_file(path, MAX_SECRET).map_err(|error| {
         Fault::of_file(format!("cannot read the secret in `{}`: {error}", path.display()))
     })?;
-    let about_rights = [others_may_write(path, &metadata), permissions_warning(path, &metadata, true)];
-    for fault in about_rights.into_iter().flatten() {
+    if let Some(fault) =
+        others_may_write(path, &metadata).or_else(|| permissions_warning(path, &metadata, true))
+    {
         table.faults.push(Fault { span: Some(value.span()), ..fault });
     }
     let content = String::from_utf8(bytes)
