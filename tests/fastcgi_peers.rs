@@ -27,12 +27,13 @@ fn peer(mut request: fastcgi::Request) {
     let mut body = Vec::new();
     let _ = request.stdin().read_to_end(&mut body);
     let query = request.param("QUERY_STRING").unwrap_or_default();
-    let (status, said) = if !wechat().vouches_for(&query) {
-        ("403 Forbidden", "no")
-    } else if request.param("REQUEST_METHOD").as_deref() == Some("POST") {
-        ("200 OK", "success")
-    } else {
-        ("200 OK", query.split('&').find_map(|part| part.strip_prefix("echostr=")).unwrap_or("none"))
+    let (status, said) = match request.param("REQUEST_METHOD").as_deref() {
+        Some("GET" | "POST") if !wechat().vouches_for(&query) => ("403 Forbidden", "no"),
+        Some("POST") => ("200 OK", "success"),
+        Some("GET") => {
+            ("200 OK", query.split('&').find_map(|part| part.strip_prefix("echostr=")).unwrap_or("none"))
+        }
+        _ => ("405 Method Not Allowed", "no"),
     };
     let said = format!("Status: {status}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{said}");
     let _ = request.stdout().write_all(said.as_bytes());

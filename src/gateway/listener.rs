@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
@@ -93,7 +93,7 @@ pub fn listen(address: &str, socket_mode: u32) -> io::Result<Listener> {
 }
 
 fn listen_at_address(address: &str) -> io::Result<Listener> {
-    let socket = TcpListener::bind(address).map_err(|error| {
+    let socket = numeric(address).and_then(TcpListener::bind).map_err(|error| {
         let cure = match error.kind() {
             io::ErrorKind::AddrInUse => "stop the program that has it, or choose another port",
             io::ErrorKind::PermissionDenied => "choose a port from 1024 on",
@@ -102,6 +102,17 @@ fn listen_at_address(address: &str) -> io::Result<Listener> {
         fault(&format!("cannot listen at `{address}`"), &error, cure)
     })?;
     Ok(Listener { socket: Socket::Tcp(socket), owned: true, path: None })
+}
+
+/// The address without a resolver: a name may mean several addresses, and one to listen at should not depend on a
+/// name server that is up.
+fn numeric(address: &str) -> io::Result<SocketAddr> {
+    let loopback = address.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    loopback
+        .as_deref()
+        .unwrap_or(address)
+        .parse()
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not an IP address with a port"))
 }
 
 fn listen_at_path(path: &Path, mode: u32) -> io::Result<Listener> {
@@ -201,6 +212,15 @@ mod tests {
     }
 
     #[test]
+    fn the_loopback_has_a_name_and_no_other_name_is_resolved() {
+        assert!(listen("localhost:0", 0).unwrap().place().starts_with("127.0.0.1:"));
+        for name in ["example.com:9100", "9100", "localhost", "127.0.0.1", ""] {
+            let error = listen(name, 0).unwrap_err().to_string();
+            assert!(error.contains("not an IP address with a port; give `unix:PATH`"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_successor_keeps_its_socket_when_we_go() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fcgi.sock");
@@ -230,7 +250,6 @@ mod tests {
         let taken = listen("127.0.0.1:0", 0).unwrap();
         let error = listen(&taken.place(), 0).unwrap_err().to_string();
         assert!(error.ends_with("choose another port"), "{error}");
-        assert!(listen("nowhere", 0).is_err());
         assert!(listen("unix:", 0).is_err());
     }
 

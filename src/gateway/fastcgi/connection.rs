@@ -24,6 +24,9 @@ const KEPT_MEMORY: usize = 8 * 1024;
 /// Answers to management records that may wait to be sent; who asks more than this does not listen.
 const MAX_OUTPUT: usize = 64 * 1024;
 
+/// Bytes that belong to no request and are still thrown away; the rest of a refused body may be among them (8 MiB).
+const MAX_STRAY: usize = 8 << 20;
+
 /// Asks how large the body of a request with these parameters may be.
 pub(super) type MaxBody<'a> = &'a dyn Fn(&Params) -> usize;
 
@@ -93,6 +96,8 @@ pub(super) struct Connection {
     raw_params: Vec<u8>,
     params_seen: usize,
     body_seen: usize,
+    /// Bytes that belong to no request, since the last one began.
+    stray: usize,
     limit: usize,
     length: Length,
     refusal: Option<Refusal>,
@@ -123,6 +128,7 @@ impl Connection {
             raw_params: Vec::new(),
             params_seen: 0,
             body_seen: 0,
+            stray: 0,
             limit: 0,
             length: Length::Unsaid,
             refusal: None,
@@ -136,6 +142,7 @@ impl Connection {
         self.position = Position::Header;
         self.header_len = 0;
         self.spoken = false;
+        self.stray = 0;
         self.stage = Stage::Idle;
         self.keep = true;
         self.lingers = false;
@@ -292,7 +299,13 @@ impl Connection {
         let part = take(bytes, self.content_left);
         self.content_left -= part.len();
         let too_much = match self.sink {
-            Sink::Nowhere => false,
+            Sink::Nowhere => {
+                self.stray += part.len();
+                if self.stray > MAX_STRAY {
+                    return Some(Event::Broken("too much that belongs to no request"));
+                }
+                false
+            }
             Sink::Small => {
                 self.small.extend_from_slice(part);
                 false
@@ -366,9 +379,11 @@ impl Connection {
             return self.decline(id, ProtocolStatus::CantMpxConn);
         }
         if u16::from_be_bytes([role1, role0]) != record::RESPONDER {
-            return self.decline(id, ProtocolStatus::UnknownRole);
+            let declined = self.decline(id, ProtocolStatus::UnknownRole);
+            return if flags & record::KEEP_CONN != 0 { declined } else { Some(Event::Finished) };
         }
         self.id = id;
+        self.stray = 0;
         self.keep = flags & record::KEEP_CONN != 0;
         self.stage = Stage::Params;
         None

@@ -412,6 +412,22 @@ fn left_overs_and_unknown_types_are_skipped() {
 }
 
 #[test]
+fn who_sends_nothing_but_left_overs_is_cut_off() {
+    let record = plain(STDIN, 1, &vec![b'x'; 65_535]);
+    let enough = MAX_STRAY / 65_535;
+    let talked = talk((0..enough).map(|_| record.as_slice()));
+    assert_eq!(talked.broken, None);
+    assert!(talk((0..=enough).map(|_| record.as_slice())).broken.is_some());
+}
+
+#[test]
+fn another_role_that_is_not_kept_ends_the_connection() {
+    let declined = whole(&begin(1, 2, 0));
+    assert_eq!(declined.statuses(), [(1, 0, 3)]);
+    assert!(declined.ended);
+}
+
+#[test]
 fn records_that_only_an_application_sends_end_the_connection() {
     for kind in [0, 3, 6, 7, 10, 11] {
         for id in [0, 1] {
