@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use log::LevelFilter;
+use rustix::fs::OFlags;
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger};
 
 /// Starts the log. A second call changes nothing: a process has one log.
@@ -17,15 +18,20 @@ use simplelog::{ConfigBuilder, LevelPadding, WriteLogger};
 /// A log file that cannot be written is no reason to leave a message unanswered: the log goes to stderr then, and
 /// says so.
 pub fn start(level: LevelFilter, file: Option<&RotatingFile>) {
-    let sink = match file.map(RotatingFile::open) {
-        Some(Ok(file)) => Sink::File(file),
-        Some(Err(_)) | None => Sink::Stderr,
+    let opened = file.map(|file| file.open().map_err(|error| (file, error)));
+    let (sink, failed) = match opened {
+        Some(Ok(file)) => (Sink::File(file), None),
+        Some(Err(failed)) => (Sink::Stderr, Some(failed)),
+        None => (Sink::Stderr, None),
     };
-    let failed = file.filter(|_| matches!(sink, Sink::Stderr));
     // The line is put together in memory: simplelog writes it piece by piece.
     let _ = WriteLogger::init(level, format(), Lines { sink, line: Vec::new() });
-    if let Some(file) = failed {
-        log::error!(target: "log", "cannot write `{}`; logging to stderr", file.path.display());
+    if let Some((file, error)) = failed {
+        log::error!(
+            target: "log",
+            "cannot write `{}`: {error}; logging to stderr; the user that runs wxcgi must be able to write its folder",
+            file.path.display()
+        );
     }
 }
 
@@ -110,7 +116,13 @@ struct OpenFile {
 
 impl RotatingFile {
     fn open(&self) -> io::Result<OpenFile> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            // A pipe that nobody reads is an error, not a wait.
+            .custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0))
+            .open(&self.path)?;
         let metadata = file.metadata()?;
         Ok(OpenFile { settings: self.clone(), file, identity: (metadata.dev(), metadata.ino()) })
     }
