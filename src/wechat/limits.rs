@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::event::Event;
 use super::message::{Content, Message};
-use super::reply::Reply;
+use super::reply::{Article, Reply};
 use super::xml::is_forbidden;
 
 /// The longest text that is known to arrive everywhere, in bytes of UTF-8: some 680 Chinese characters.
@@ -121,11 +121,19 @@ impl Reply {
                 ("MediaId", media_id)
             }
             Self::Music { thumb_media_id, .. } => ("ThumbMediaId", thumb_media_id),
-            Self::News { articles } => return articles.is_empty().then_some("Articles"),
+            Self::News { articles } => {
+                let is_empty = |article: &Article| is_blank(&article.title) || is_blank(&article.url);
+                return articles.iter().all(is_empty).then_some("Articles");
+            }
             Self::TransferCustomerService { .. } | Self::TransferBizAiIvr => return None,
         };
-        text.chars().all(|c| c.is_whitespace() || is_forbidden(c)).then_some(name)
+        is_blank(text).then_some(name)
     }
+}
+
+/// Whether nothing of `text` would be seen.
+fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || is_forbidden(c))
 }
 
 fn fit_text(mut content: String) -> (Option<Reply>, Option<Cut>) {
@@ -136,8 +144,10 @@ fn fit_text(mut content: String) -> (Option<Reply>, Option<Cut>) {
     ((kept > 0).then_some(Reply::Text { content }), cut)
 }
 
-fn fit_articles(mut articles: Vec<super::reply::Article>, max: usize) -> (Option<Reply>, Option<Cut>) {
+/// An article without a title or a link goes: WeChat refuses the whole reply for one.
+fn fit_articles(mut articles: Vec<Article>, max: usize) -> (Option<Reply>, Option<Cut>) {
     let given = articles.len();
+    articles.retain(|article| !is_blank(&article.title) && !is_blank(&article.url));
     articles.truncate(max);
     let kept = articles.len();
     (Some(Reply::News { articles }), (kept < given).then_some(Cut::Articles { given, kept }))
@@ -227,7 +237,8 @@ mod tests {
     }
 
     fn news(articles: usize) -> Reply {
-        Reply::News { articles: vec![Article::default(); articles] }
+        let article = Article { title: "t".to_owned(), url: "u".to_owned(), ..Article::default() };
+        Reply::News { articles: vec![article; articles] }
     }
 
     #[test]
@@ -274,6 +285,19 @@ mod tests {
         assert_eq!(cut_text("x<a b>no end", 8), ("x<a b>no", " end"));
         assert_eq!(cut_text("x<a b>no end", 4), ("x", "<a b>no end"));
         assert_eq!(cut_text("ab<a", 3), ("ab<", "a"));
+    }
+
+    #[test]
+    fn an_article_without_a_title_or_a_link_is_left_out() {
+        let Reply::News { mut articles } = news(3) else { panic!("news") };
+        articles[0].title = " ".to_owned();
+        articles[1].url.clear();
+        let kept = Reply::News { articles: articles[2..].to_vec() };
+        let reply = Reply::News { articles };
+        assert_eq!(to_text(reply.clone()), (Some(kept), Some(Cut::Articles { given: 3, kept: 1 })));
+        let Reply::News { articles } = reply else { panic!("news") };
+        let none = Reply::News { articles: articles[..2].to_vec() };
+        assert_eq!(to_text(none), (None, Some(Cut::Empty("Articles"))));
     }
 
     #[test]
