@@ -29,7 +29,7 @@ pub fn start(level: LevelFilter, file: Option<&RotatingFile>) {
     if let Some((file, error)) = failed {
         log::error!(
             target: "log",
-            "cannot write `{}`: {error}; logging to stderr; the user that runs wxcgi must be able to write its folder",
+            "cannot write `{}`: {error}; logging to stderr; give a plain file in a folder that wxcgi's user may write",
             file.path.display()
         );
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     Answer, Door, Keys, Request, Site, WeChat, available, command, element, elements, free_port, need, now,
-    program,
+    program, repository,
 };
 
 /// A person: a home, and a current folder in it.
@@ -50,9 +50,21 @@ impl Desk {
         put(&self.at(name), text)
     }
 
+    /// The program under a name of its own, so that a config which this machine has in `/etc/wxcgi` is not its.
+    fn program(&self) -> PathBuf {
+        let path = self.home.path().join("wxcgi-desk");
+        if !path.exists() {
+            let made = fs::hard_link(program(), &path).or_else(|_| fs::copy(program(), &path).map(drop));
+            made.expect("our folder takes the program");
+        }
+        path
+    }
+
     fn command<const N: usize>(&self, arguments: [&str; N]) -> Command {
-        let mut command = Command::new(program());
+        let mut command = Command::new(self.program());
         command.env_clear().env("HOME", self.home.path()).current_dir(self.home.path().join("here"));
+        // As root it would be a folder of the whole machine.
+        command.env("WXCGI_STATE_DIR", self.home.path().join("state"));
         command.stdin(Stdio::null()).args(arguments);
         command
     }
@@ -326,7 +338,7 @@ fn commands_look_for_the_config_here_then_in_the_variable_then_at_home() {
         }
         Ran::of(command.env("WXCGI_CONFIG", desk.at("variable.toml")))
     };
-    put(&desk.home.path().join(".config/wxcgi/wxcgi.toml"), &answering("home"));
+    put(&desk.home.path().join(".config/wxcgi/wxcgi-desk.toml"), &answering("home"));
     desk.run(["simulate", "x"]).exits(0).prints(&["from home"]);
     desk.put("variable.toml", &answering("variable"));
     asked(None).exits(0).prints(&["from variable"]);
@@ -457,6 +469,34 @@ fn sign_makes_a_query_that_the_cgi_takes_and_whose_signature_is_right() {
 }
 
 #[test]
+fn the_commands_by_hand_work_as_both_readmes_show_them() {
+    for (name, heading) in [("README.md", "\n## By hand\n"), ("README.zh-CN.md", "\n## 手工运行\n")] {
+        let readme = fs::read_to_string(repository().join(name)).expect(name);
+        let (before, by_hand) = readme.split_once(heading).expect(heading);
+        let desk = Desk::with(block(before, "toml"));
+        desk.put("message.xml", &WeChat::message("text", "<Content>天气</Content>"));
+        let bin = desk.home.path().join("bin");
+        fs::create_dir(&bin).expect("our folder");
+        symlink(program(), bin.join("wxcgi")).expect("our folder");
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("a path"));
+        // No web server listens here for curl.
+        let lines: Vec<_> = block(by_hand, "sh").lines().filter(|line| !line.starts_with("curl ")).collect();
+        let mut bash = command("bash");
+        bash.env_clear().env("PATH", path).env("WXCGI_STATE_DIR", desk.at("state")).current_dir(desk.at(""));
+        let ran = Ran::of(bash.args(["-eu", "-c", &lines.join("\n")]).stdin(Stdio::null()));
+        let (verified, replied) = ran.exits(0).out.split_at(ran.out.rfind("Status: ").expect("two answers"));
+        Answer::from_cgi(verified.as_bytes(), name.to_owned()).is(200).says("hello");
+        Answer::from_cgi(replied.as_bytes(), name.to_owned()).replies("北京天气挺好的！");
+    }
+}
+
+/// The first block of `text` that is marked as `language`.
+fn block<'t>(text: &'t str, language: &str) -> &'t str {
+    let (_, rest) = text.split_once(&format!("\n```{language}\n")).expect(language);
+    rest.split_once("```\n").expect("its end").0
+}
+
+#[test]
 fn sign_seals_a_body_that_the_cgi_and_wechatpy_open() {
     let (desk, keys) = (Desk::with(&secure("secure")), Keys::ours());
     let message = WeChat::message("text", "<Content><![CDATA[天气]]></Content>");
@@ -553,10 +593,17 @@ fn init_speaks_of_the_places_at_hand() {
         assert!(!rest.contains("/weixin") && !rest.contains("/wechat"), "{what} {kind}: {rest}");
     }
     assert!(told.iter().all(|count| *count >= 4), "{told:?}");
-    // By itself it finds the program and the config.
+    // By itself it finds the program; a server's config is not the one here, with which one tries things.
     let desk = Desk::with(GOOD);
-    let (program, config) = (program().display().to_string(), desk.at("wxcgi.toml").display().to_string());
-    desk.run(["init", "apache"]).exits(0).prints(&[&program, &config, "/weixin"]);
+    let program = desk.program().display().to_string();
+    desk.run(["init", "apache"]).exits(0).prints(&[&program, "/etc/wxcgi/wxcgi.toml", "/weixin"]);
+    let ran = Ran::of(desk.command(["init", "apache"]).env("WXCGI_CONFIG", "shop.toml"));
+    let config = desk.at("shop.toml").display().to_string();
+    ran.exits(0).prints(&[&config]).keeps_quiet_about(&["/etc/wxcgi/wxcgi.toml"]);
+    // What would be something else in the server's language.
+    for wrong in [["--url-path", "weixin"], ["--url-path", "/a b"], ["--config", "/my config"]] {
+        desk.run(["init", "apache", wrong[0], wrong[1]]).exits(2).complains(&[&format!("`{}`", wrong[1])]);
+    }
     desk.run(["init", "systemd"]).exits(0).prints(&[
         "[Socket]",
         "[Service]",
@@ -667,7 +714,7 @@ fn help_comes_without_arguments_and_on_demand() {
         assert_eq!(ran.err, "");
     }
     for command in commands {
-        desk.run([command, "--help"]).exits(0).prints(&[&format!("Usage: wxcgi {command}")]);
+        desk.run([command, "--help"]).exits(0).prints(&[&format!("Usage: wxcgi-desk {command}")]);
         desk.run(["help", command]).exits(0);
     }
     let version = concat!("wxcgi ", env!("CARGO_PKG_VERSION"), "\n");

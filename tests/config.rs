@@ -1,7 +1,7 @@
 //! Where the doors look for their config, and how they take a changed one.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Door, PATIENCE, Site, WeChat, command, web_user, write_config};
+use rustix::fs::{CWD, Mode, mkfifoat};
+
+use crate::support::{Answer, Door, PATIENCE, Request, Site, WeChat, command, web_user, write_config};
 
 /// A config that answers every text with its name.
 fn answering(name: &str) -> String {
@@ -178,6 +180,76 @@ fn a_config_that_everybody_may_write_is_not_taken() {
     site.receives(&wechat().verifies("4711")).is(503);
     site.receives(&wechat().says("x")).acknowledges();
     is_told(&site, &["everybody on this machine may write `"]);
+}
+
+#[test]
+fn a_user_in_no_passwd_without_home_and_path_gets_an_answer() {
+    if web_user().is_none() {
+        return;
+    }
+    // As in a container: asking the C library about such a user can crash a statically linked program.
+    let user = 4242;
+    let users = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
+    assert!(users.lines().all(|line| line.split(':').nth(2) != Some("4242")), "somebody has this number");
+    let site = Site::behind(Door::ByHand).with_config(&answering("one")).open();
+    chown(site.config(), Some(user), None).expect("root may do that");
+    let asks = |request: Request| {
+        site.receives_with(&request, |program| {
+            program.env_remove("WXCGI_STATE_DIR").uid(user).gid(user);
+        })
+    };
+    asks(wechat().says("x")).replies("from one");
+    asks(wechat().verifies("4711")).is(200).says("4711");
+    assert!(!site.stderr().contains("ERROR"), "{}", site.stderr());
+}
+
+/// A pipe that everybody may read and nobody writes to: who reads it waits for ever.
+fn make_pipe(path: &Path) {
+    mkfifoat(CWD, path, Mode::from_raw_mode(0o644)).expect("our folder");
+}
+
+/// The answer to a text, which came before WeChat would have hung up, out of 64 MiB of memory.
+#[track_caller]
+fn answers_at_once(site: &Site) -> Answer {
+    let start = Instant::now();
+    let answer = site.receives_with(&wechat().says("x"), |command| {
+        let program = command.get_program().to_owned();
+        *command = replaced(command, Path::new("/bin/sh"));
+        command.args(["-c", "ulimit -v 65536 && exec \"$0\""]).arg(program);
+    });
+    assert!(start.elapsed() < Duration::from_secs(5), "only after {:?}: {answer}", start.elapsed());
+    answer
+}
+
+#[test]
+fn a_pipe_as_config_is_refused_at_once() {
+    let site = Site::behind(Door::ByHand).open();
+    make_pipe(site.config());
+    answers_at_once(&site).acknowledges();
+    site.receives(&wechat().verifies("4711")).is(503);
+    is_told(
+        &site,
+        &["wxcgi.toml: cannot read the config: it is not a regular file; a config is a file of its own"],
+    );
+}
+
+#[test]
+fn a_secret_in_a_pipe_or_a_device_is_refused_at_once() {
+    for file in ["pipe", "/dev/zero"] {
+        let config = answering("nobody").replace("\"mytoken\"", &format!("{{ file = \"{file}\" }}"));
+        let site = Site::behind(Door::ByHand).with_config(&config).open();
+        let secret = site.folder().join("etc").join(file);
+        if file == "pipe" {
+            make_pipe(&secret);
+        }
+        answers_at_once(&site).acknowledges();
+        site.receives(&wechat().verifies("4711")).is(503);
+        let told = format!(
+            "wxcgi.toml:2:9: cannot read the secret in `{}`: it is not a regular file; give the path of",
+            secret.display()
+        );
+        is_told(&site, &[&told]);
+    }
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn read_text(path: &Path) -> Result<(String, Metadata), Fault> {
                 "the user that the web server runs wxcgi as must be able to read it, and to enter its folder",
             ),
             ErrorKind::NotFound => fault.cure("`wxcgi init config` writes one to start with"),
-            _ => fault,
+            _ => fault.cure("a config is a file of its own, of some lines of TOML"),
         }
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {

@@ -80,17 +80,21 @@ fn from_file(path: &Path, value: Value<'_>, table: &Table<'_>) -> Result<String,
     table.faults.note_file(path);
     let (bytes, metadata) = read_file(path, MAX_SECRET).map_err(|error| {
         Fault::of_file(format!("cannot read the secret in `{}`: {error}", path.display()))
+            .cure("give the path of a small file that holds the secret alone and that wxcgi's user may read")
     })?;
     if let Some(fault) =
         others_may_write(path, &metadata).or_else(|| permissions_warning(path, &metadata, true))
     {
         table.faults.push(Fault { span: Some(value.span()), ..fault });
     }
-    let content = String::from_utf8(bytes)
-        .map_err(|_| Fault::of_file(format!("the secret in `{}` is not UTF-8", path.display())))?;
+    let content = String::from_utf8(bytes).map_err(|_| {
+        Fault::of_file(format!("the secret in `{}` is not UTF-8", path.display()))
+            .cure("write the secret alone into it, as plain text")
+    })?;
     let secret = content.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
-        return Err(Fault::of_file(format!("the secret file `{}` is empty", path.display())));
+        let fault = Fault::of_file(format!("the secret file `{}` is empty", path.display()));
+        return Err(fault.cure("write the secret into it"));
     }
     Ok(secret.to_owned())
 }
