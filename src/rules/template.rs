@@ -30,6 +30,9 @@ const FUEL: u64 = 100_000;
 /// The longest text that a template may make, bytes; WeChat takes far less.
 const MAX_RENDERED: usize = 64 << 10;
 
+/// The most numbers in a `range`.
+const MAX_RANGE: usize = 1000;
+
 /// What templates are tried with when a config is checked.
 const SAMPLE_MESSAGE: &str = "<xml><ToUserName>gh_1</ToUserName><FromUserName>oUser</FromUserName><CreateTime>1\
     </CreateTime><MsgType>text</MsgType><Content>x</Content><MsgId>1</MsgId></xml>";
@@ -283,10 +286,25 @@ fn environment() -> &'static Environment<'static> {
         environment.set_fuel(Some(FUEL));
         // Fuel counts steps, not bytes: what makes much out of little in one step is bounded or left out.
         environment.add_filter("replace", replace);
-        environment.remove_filter("indent");
-        environment.remove_filter("format");
+        environment.add_function("range", range);
+        for filter in ["indent", "format", "batch", "slice"] {
+            environment.remove_filter(filter);
+        }
+        // What lives on from one turn of a loop to the next can double in each.
+        environment.remove_global("namespace");
         environment
     })
+}
+
+/// The function `range`, for no more turns than a reply can want: filters go through all of it in one step.
+fn range(lower: isize, upper: Option<isize>, step: Option<isize>) -> Result<Value, minijinja::Error> {
+    let (from, to) = upper.map_or((0, lower), |upper| (lower, upper));
+    let step = step.unwrap_or(1);
+    if step == 0 || to.abs_diff(from) / step.unsigned_abs() > MAX_RANGE {
+        let detail = format!("a range has a step and at most {MAX_RANGE} numbers");
+        return Err(minijinja::Error::new(ErrorKind::InvalidOperation, detail));
+    }
+    minijinja::functions::range(lower, upper, Some(step))
 }
 
 /// The filter `replace`, with a bound on what it makes.
@@ -365,8 +383,19 @@ mod tests {
             "{% for a in range(900) %}{{ 'x' * 900 }}{% endfor %}",
             "{{ 'a'|indent(99999999999) }}",
             "{{ '%99999999999s'|format('a') }}",
+            "{% for r in [1, 2]|batch(2000000000, '-') %}{{ r|length }}{% endfor %}",
+            "{{ [1]|slice(2000000000)|length }}",
+            "{% set n = namespace(s='a') %}{% for i in range(40) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+            "{% for i in range(900) %}{% set z = range(100000)|sort|list %}{% endfor %}z",
+            "{{ range(0, 9223372036854775807, 2) }}{{ range(-9223372036854775808, 9223372036854775807) }}",
+            "{{ range(1, 2, 0) }}",
         ] {
             assert!(render(&Template::new(source.to_owned())).is_err(), "{source}");
+        }
+        for (source, text) in
+            [("{{ range(3)|join }}", "012"), ("{{ range(2, 4)|join }}{{ range(9, 0, -4)|join }}", "23951")]
+        {
+            assert_eq!(render(&Template::new(source.to_owned())).unwrap(), text);
         }
         assert_eq!(render(&Template::new("{{ 'aba'|replace('a', 'xx') }}".to_owned())).unwrap(), "xxbxx");
     }
