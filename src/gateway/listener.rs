@@ -117,6 +117,11 @@ fn numeric(address: &str) -> io::Result<SocketAddr> {
 
 fn listen_at_path(path: &Path, mode: u32) -> io::Result<Listener> {
     let place = format!("cannot listen at `unix:{}`", path.display());
+    if path.as_os_str().as_encoded_bytes().starts_with(b"@") {
+        let error =
+            io::Error::new(io::ErrorKind::InvalidInput, "sockets without a file are not for web servers");
+        return Err(fault(&place, &error, "give a path such as `unix:/run/wxcgi/fcgi.sock`"));
+    }
     if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
         let error =
             io::Error::new(io::ErrorKind::AlreadyExists, "something other than a socket stands there");
@@ -251,6 +256,7 @@ mod tests {
         let error = listen(&taken.place(), 0).unwrap_err().to_string();
         assert!(error.ends_with("choose another port"), "{error}");
         assert!(listen("unix:", 0).is_err());
+        assert!(listen("unix:@wxcgi", 0).is_err());
     }
 
     #[test]

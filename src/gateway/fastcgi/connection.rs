@@ -255,6 +255,13 @@ impl Connection {
             return Some(Event::Broken("a record of another version than 1"));
         };
         match self.sink_of(record) {
+            Ok(Sink::Nowhere) => {
+                self.stray += HEADER_LEN + usize::from(record.content) + usize::from(record.padding);
+                if self.stray > MAX_STRAY {
+                    return Some(Event::Broken("too much that belongs to no request"));
+                }
+                self.sink = Sink::Nowhere;
+            }
             Ok(sink) => self.sink = sink,
             Err(reason) => return Some(Event::Broken(reason)),
         }
@@ -299,13 +306,7 @@ impl Connection {
         let part = take(bytes, self.content_left);
         self.content_left -= part.len();
         let too_much = match self.sink {
-            Sink::Nowhere => {
-                self.stray += part.len();
-                if self.stray > MAX_STRAY {
-                    return Some(Event::Broken("too much that belongs to no request"));
-                }
-                false
-            }
+            Sink::Nowhere => false,
             Sink::Small => {
                 self.small.extend_from_slice(part);
                 false

@@ -413,11 +413,14 @@ fn left_overs_and_unknown_types_are_skipped() {
 
 #[test]
 fn who_sends_nothing_but_left_overs_is_cut_off() {
-    let record = plain(STDIN, 1, &vec![b'x'; 65_535]);
-    let enough = MAX_STRAY / 65_535;
-    let talked = talk((0..enough).map(|_| record.as_slice()));
-    assert_eq!(talked.broken, None);
-    assert!(talk((0..=enough).map(|_| record.as_slice())).broken.is_some());
+    // Content, padding and bare headers alike.
+    let padded = [&[1, STDIN, 0, 9, 0, 0, 255, 0], [0; 255].as_slice()].concat();
+    for record in [plain(STDIN, 1, &vec![b'x'; 65_535]), padded, plain(ABORT_REQUEST, 7, &[])] {
+        let enough = MAX_STRAY / record.len();
+        let talked = talk((0..enough).map(|_| record.as_slice()));
+        assert_eq!(talked.broken, None);
+        assert!(talk((0..=enough).map(|_| record.as_slice())).broken.is_some());
+    }
 }
 
 #[test]
