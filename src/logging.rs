@@ -13,6 +13,9 @@ use log::LevelFilter;
 use rustix::fs::OFlags;
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger};
 
+/// A pipe that nobody reads is an error, not a wait.
+const WITHOUT_WAITING: i32 = OFlags::NONBLOCK.bits().cast_signed();
+
 /// Starts the log. A second call changes nothing: a process has one log.
 ///
 /// A log file that cannot be written is no reason to leave a message unanswered: the log goes to stderr then, and
@@ -76,7 +79,11 @@ impl Write for Lines {
     fn flush(&mut self) -> io::Result<()> {
         self.make_one_line();
         let written = match &mut self.sink {
-            Sink::File(file) => file.append(&self.line).or_else(|_| io::stderr().write_all(&self.line)),
+            Sink::File(file) => file.append(&self.line).or_else(|error| {
+                let path = file.settings.path.display();
+                let _ = writeln!(io::stderr(), "wxcgi: cannot write the log `{path}`: {error}; the line is:");
+                io::stderr().write_all(&self.line)
+            }),
             Sink::Stderr => io::stderr().write_all(&self.line),
         };
         self.line.clear();
@@ -120,8 +127,7 @@ impl RotatingFile {
             .append(true)
             .create(true)
             .mode(0o600)
-            // A pipe that nobody reads is an error, not a wait.
-            .custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0))
+            .custom_flags(WITHOUT_WAITING)
             .open(&self.path)?;
         let metadata = file.metadata()?;
         Ok(OpenFile { settings: self.clone(), file, identity: (metadata.dev(), metadata.ino()) })
@@ -172,7 +178,13 @@ impl OpenFile {
     /// One process rotates; the others go on writing to the file that they have, under whatever name it then lies.
     fn rotate(&mut self, needed: u64) -> io::Result<()> {
         let path = self.settings.beside("lock");
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(WITHOUT_WAITING)
+            .open(path)?;
         if lock.try_lock().is_err() {
             return Ok(());
         }
@@ -265,6 +277,21 @@ mod tests {
         std::fs::rename(&settings.path, settings.rotated(1)).unwrap();
         file.append(b"new\n").unwrap();
         assert_eq!(std::fs::read_to_string(&settings.path).unwrap(), "new\n");
+    }
+
+    #[test]
+    fn a_pipe_as_log_or_lock_is_an_error_and_no_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = file_in(folder.path(), 4, 2);
+        let make_pipe =
+            |path: &Path| rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RWXU).unwrap();
+        make_pipe(&settings.beside("lock"));
+        let mut file = settings.open().unwrap();
+        file.append(b"fills it\n").unwrap();
+        assert!(file.append(b"rotates it\n").is_err());
+        std::fs::remove_file(&settings.path).unwrap();
+        make_pipe(&settings.path);
+        assert!(settings.open().is_err());
     }
 
     #[test]

@@ -353,7 +353,7 @@ fn no_secret_stands_in_the_log_whatever_is_asked() {
 
 #[test]
 fn a_log_file_that_cannot_be_written_takes_no_answer_away() {
-    for file in ["/nonexistent/wx.log", "/proc/wx.log", ".", "/etc/wx.log/"] {
+    for file in ["/nonexistent/wx.log", "/proc/wx.log", "/etc"] {
         let site = site(Door::ByHand, &format!("file = \"{file}\"\n"));
         site.receives(&wechat().says("hi")).replies("hello");
         let said = site.stderr();
@@ -361,6 +361,16 @@ fn a_log_file_that_cannot_be_written_takes_no_answer_away() {
         assert!(said.contains("[INFO] callback: text from oABCD…kl met rule 1"), "{file}: {said}");
         said.lines().for_each(is_whole);
     }
+}
+
+#[test]
+fn a_log_file_that_takes_no_line_any_more_is_told_with_the_line() {
+    let site = site(Door::ByHand, "file = \"/dev/full\"\n");
+    site.receives(&wechat().says("hi")).replies("hello");
+    let said = site.stderr();
+    let (why, line) = said.split_once("; the line is:\n").expect(&said);
+    assert!(why.starts_with("wxcgi: cannot write the log `/dev/full`: No space left on device"), "{said}");
+    assert!(line.contains("[INFO] callback: text from oABCD…kl met rule 1"), "{said}");
 }
 
 #[test]

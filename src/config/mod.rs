@@ -284,8 +284,8 @@ impl LogSettings {
         let Some(table) = table else { return Self::default() };
         let (max_size, keep) = (table.parsed("max_size", value::size), read_keep(&table));
         let settings = Self {
-            file: table.text("file").map(|file| RotatingFile {
-                path: folder.join(file.value),
+            file: table.parsed("file", log_file).map(|file| RotatingFile {
+                path: folder.join(file),
                 max_size: max_size.unwrap_or(128 << 10),
                 keep: keep.unwrap_or(60),
             }),
@@ -305,6 +305,11 @@ fn read_keep(table: &Table<'_>) -> Option<u32> {
         table.faults.push(Fault::at(span, "`keep` is a number of files, 1 to 9999"));
     }
     in_range
+}
+
+fn log_file(path: &str) -> Result<PathBuf, String> {
+    let names_a_file = !path.ends_with('/') && Path::new(path).file_name().is_some();
+    if names_a_file { Ok(path.into()) } else { Err(format!("`{path}` names no file")) }
 }
 
 fn level(name: &str) -> Result<LevelFilter, String> {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, PlacedFault};
@@ -93,10 +94,18 @@ pub fn state_folder() -> Option<PathBuf> {
     if let Some(folders) = variable("STATE_DIRECTORY") {
         return std::env::split_paths(&folders).next();
     }
-    if rustix::fs::access(SYSTEM_STATE, rustix::fs::Access::WRITE_OK).is_ok() {
+    if is_ours(Path::new(SYSTEM_STATE)) {
         return Some(SYSTEM_STATE.into());
     }
     home().map(|home| home.join(".local/state/wxcgi"))
+}
+
+/// Whether we may write a folder and what we make in it can be used by those whose folder it is: what root makes in
+/// the folder of the web server's user, that user cannot enter.
+fn is_ours(folder: &Path) -> bool {
+    let user = rustix::process::geteuid();
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
+        && (!user.is_root() || std::fs::metadata(folder).is_ok_and(|folder| folder.uid() == user.as_raw()))
 }
 
 fn variable(name: &str) -> Option<OsString> {
@@ -138,6 +147,17 @@ mod tests {
         assert_eq!(home_in(passwd, 7), None);
         assert_eq!(home_in(passwd, 990), None);
         assert_eq!(home_in(b"", 0), None);
+    }
+
+    #[test]
+    fn a_folder_that_root_may_write_is_not_yet_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(is_ours(folder.path()));
+        assert!(!is_ours(&folder.path().join("missing")));
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(4242), None).unwrap();
+            assert!(!is_ours(folder.path()));
+        }
     }
 
     #[test]
