@@ -474,7 +474,6 @@ fn the_commands_by_hand_work_as_both_readmes_show_them() {
         let readme = fs::read_to_string(repository().join(name)).expect(name);
         let (before, by_hand) = readme.split_once(heading).expect(heading);
         let desk = Desk::with(block(before, "toml"));
-        desk.put("message.xml", &WeChat::message("text", "<Content>天气</Content>"));
         let bin = desk.home.path().join("bin");
         fs::create_dir(&bin).expect("our folder");
         symlink(program(), bin.join("wxcgi")).expect("our folder");
