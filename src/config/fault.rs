@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// So many faults of a config are told, and as many warnings.
+pub(super) const MAX_FAULTS: usize = 100;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -103,15 +106,26 @@ impl PlacedFault {
     /// Places `fault` in the text of the file.
     #[must_use]
     pub fn new(file: &str, text: &str, fault: &Fault) -> Self {
-        let place = fault.span.as_ref().map(|span| Place::of(text, span));
+        Self::place(file, &mut Places::new(text), fault)
+    }
+
+    /// Places all `faults`; fast if they stand in the order of the file.
+    #[must_use]
+    pub fn all(file: &str, text: &str, faults: &[Fault]) -> Vec<Self> {
+        let mut places = Places::new(text);
+        faults.iter().map(|fault| Self::place(file, &mut places, fault)).collect()
+    }
+
+    fn place(file: &str, places: &mut Places<'_>, fault: &Fault) -> Self {
+        let place = fault.span.as_ref().map(|span| places.of(span));
         Self {
             severity: fault.severity,
             file: file.to_owned(),
             line: place.as_ref().map(|place| place.line),
             column: place.as_ref().map(|place| place.column),
-            message: fault.message.clone(),
-            hint: fault.hint.clone(),
-            cure: fault.cure.clone(),
+            message: first_line(&fault.message),
+            hint: fault.hint.as_deref().map(first_line),
+            cure: fault.cure.as_deref().map(shortened),
             excerpt: place.map(|place| place.excerpt),
         }
     }
@@ -172,28 +186,96 @@ struct Place {
     excerpt: Excerpt,
 }
 
-impl Place {
-    fn of(text: &str, span: &Range<usize>) -> Self {
-        let start = floor_char_boundary(text, span.start);
-        let end = floor_char_boundary(text, span.end).max(start);
-        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = text[line_start..].find('\n').map_or(text.len(), |at| line_start + at);
-        Self {
-            line: text[..line_start].matches('\n').count() + 1,
-            column: text[line_start..start].chars().count() + 1,
-            excerpt: Excerpt::of(
-                text[line_start..line_end].trim_end(),
-                start - line_start..end.min(line_end) - line_start,
-            ),
+/// Finds the places of spans, counting lines and characters on from one to the next.
+struct Places<'t> {
+    text: &'t str,
+    at: usize,
+    line: usize,
+    column: usize,
+    line_start: usize,
+    /// Where the header begins that stands last above.
+    table_start: usize,
+}
+
+impl<'t> Places<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, at: 0, line: 1, column: 1, line_start: 0, table_start: 0 }
+    }
+
+    fn of(&mut self, span: &Range<usize>) -> Place {
+        let start = floor_char_boundary(self.text, span.start);
+        let end = floor_char_boundary(self.text, span.end).max(start);
+        self.go_to(start);
+        let in_account = !opens_public_table(line_at(self.text, self.table_start));
+        Place {
+            line: self.line,
+            column: self.column,
+            excerpt: Excerpt::of_text(self.text, self.line_start, start..end, in_account),
         }
+    }
+
+    fn go_to(&mut self, at: usize) {
+        if at < self.at {
+            *self = Self::new(self.text);
+        }
+        while let Some(end) = self.text[self.at..at].find('\n') {
+            self.at += end + 1;
+            (self.line, self.column, self.line_start) = (self.line + 1, 1, self.at);
+            if is_header(line_at(self.text, self.at)) {
+                self.table_start = self.at;
+            }
+        }
+        self.column += self.text[self.at..at].chars().count();
+        self.at = at;
     }
 }
 
+/// The line that begins at `start`.
+pub(super) fn line_at(text: &str, start: usize) -> &str {
+    text[start..].split('\n').next().unwrap_or_default()
+}
+
+/// Whether a line looks like the header of a table, its brackets complete or not.
+pub(super) fn is_header(line: &str) -> bool {
+    let line = line.trim_start();
+    let name = line.trim_start_matches(['[', ' ', '\t']);
+    let behind =
+        name.trim_start_matches(|letter| is_of_key(letter) || matches!(letter, '.' | ' ' | '\t')).trim_end();
+    line.starts_with('[')
+        && name.starts_with(is_of_key)
+        && (behind.is_empty() || behind.starts_with([']', '#']))
+}
+
+/// Whether a line is the header of a table that no secret belongs in, or a misspelt one. All else may belong to the
+/// account: who broke its header still wants the keys below it kept.
+fn opens_public_table(line: &str) -> bool {
+    let name = line.trim_start_matches(|letter| !is_of_key(letter));
+    let word = name.split(|letter| !is_of_key(letter)).next().unwrap_or_default();
+    is_header(line) && did_you_mean(word, ["server", "log", "rule", "default"]).is_some()
+}
+
+const MAX_COLUMNS: usize = 100;
+
 impl Excerpt {
+    /// So much of a line is looked at before and behind the caret, bytes.
+    const REACH: usize = 4096;
+
+    /// The line that begins at `line_start`, with the bytes of `marked` to be underlined.
+    fn of_text(text: &str, line_start: usize, marked: Range<usize>, in_account: bool) -> Self {
+        let from = floor_char_boundary(text, marked.start.saturating_sub(Self::REACH)).max(line_start);
+        let to = floor_char_boundary(text, marked.start.saturating_add(Self::REACH));
+        let line = line_at(&text[..to], from).trim_end();
+        if in_account && from > line_start {
+            // What stands here may be the midst of a secret.
+            return Self { line: "…".to_owned(), indent: 0, width: 1 };
+        }
+        Self::of(line, marked.start - from..marked.end - from, in_account).cut(from > line_start)
+    }
+
     /// `line` with the bytes of `marked` to be underlined, and no secret in it.
-    fn of(line: &str, marked: Range<usize>) -> Self {
+    fn of(line: &str, marked: Range<usize>, in_account: bool) -> Self {
         const MASK: &str = "\"***\"";
-        let secrets = secrets_in(line);
+        let secrets = secrets_in(line, in_account);
         let mut shown = String::with_capacity(line.len());
         let mut from = 0;
         for secret in &secrets {
@@ -220,6 +302,50 @@ impl Excerpt {
         // A tab would be wider than we count it.
         Self { line: shown.replace('\t', " "), indent, width }
     }
+
+    /// No more of a long line than stands around the caret.
+    fn cut(self, is_tail: bool) -> Self {
+        let from = if is_tail || self.indent + self.width.min(MAX_COLUMNS / 2) > MAX_COLUMNS {
+            self.indent.saturating_sub(MAX_COLUMNS / 2)
+        } else {
+            0
+        };
+        let (mut line, mut skipped, mut column) = (String::new(), 0, 0);
+        if is_tail || from > 0 {
+            line.push('…');
+        }
+        let before = line.width();
+        for letter in self.line.chars() {
+            column += letter.width().unwrap_or(0);
+            if column <= from {
+                skipped = column;
+            } else if column <= from + MAX_COLUMNS {
+                line.push(letter);
+            } else {
+                line.push('…');
+                break;
+            }
+        }
+        let indent = before + self.indent.saturating_sub(skipped);
+        Self { line, indent, width: self.width.min((from + MAX_COLUMNS).saturating_sub(self.indent)) }
+    }
+}
+
+/// What a fault says may hold a word of the file, and one in broken quotes goes on through the lines below.
+fn first_line(text: &str) -> String {
+    match text.split_once('\n') {
+        Some((line, _)) => shortened(line) + "…",
+        None => shortened(text),
+    }
+}
+
+/// A text of a bearable length.
+fn shortened(text: &str) -> String {
+    const MAX_CHARS: usize = 600;
+    match text.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// Keys whose values nobody must see.
@@ -233,23 +359,71 @@ const SECRET_KEYS: [&str; 7] = [
     "password",
 ];
 
-/// The bytes of the secrets that stand in `line`, one after the other: the values of keys that are called like one,
-/// misspelt ones included, also where the line is no TOML.
-fn secrets_in(line: &str) -> Vec<Range<usize>> {
-    std::iter::successors(secret_behind(line, 0), |before| secret_behind(line, before.end)).collect()
+/// Keys of the account that everybody may read the values of, and where a secret lies.
+const HARMLESS_KEYS: [&str; 6] = ["app_id", "mode", "original_id", "verified", "path", "file"];
+
+/// The bytes of the secrets that stand in `line`, one after the other, also where the line is no TOML. In the table of
+/// the account that is every value whose key is not known to be harmless; elsewhere, those of keys that are called like
+/// a secret, misspelt ones included.
+fn secrets_in(line: &str, in_account: bool) -> Vec<Range<usize>> {
+    if in_account && is_midst_of_value(line) {
+        return std::iter::once(line.len() - line.trim_start().len()..line.len()).collect();
+    }
+    let (mut secrets, mut from) = (Vec::new(), 0);
+    while let Some(at) = line[from..].find(SIGNS).map(|at| from + at) {
+        from = match value_behind(line, at, in_account) {
+            Some(Behind::Secret(secret)) => {
+                let end = secret.end;
+                secrets.push(secret);
+                end
+            }
+            Some(Behind::Harmless(end)) => end,
+            None => at + 1,
+        };
+    }
+    secrets
 }
 
-/// The first secret of `line` that begins behind `from`: behind `=`, behind `:`, or, where that was forgotten, at its
-/// quote.
-fn secret_behind(line: &str, from: usize) -> Option<Range<usize>> {
-    let mut signs = line.match_indices(['=', ':', '"', '\'']).filter(|&(at, _)| at >= from);
-    signs.find_map(|(at, sign)| {
-        let before = &line[..at];
-        let is_quote = matches!(sign, "\"" | "'");
-        let separates = !is_quote || before.ends_with(char::is_whitespace);
-        let start = if is_quote { at } else { at + 1 };
-        (separates && is_called_like_a_secret(last_word(before))).then(|| value_at(line, start)).flatten()
-    })
+/// What a value may stand behind, or begin with.
+const SIGNS: [char; 4] = ['=', ':', '"', '\''];
+
+/// Whether a line of the account's table has neither a header nor a key: it may go on with what began above.
+fn is_midst_of_value(line: &str) -> bool {
+    let (before, sign) = line.find(SIGNS).map_or((line, ""), |at| line.split_at(at));
+    let word = before.trim_matches(|letter| !is_of_key(letter));
+    let is_known = word == "account" || SECRET_KEYS.contains(&word) || HARMLESS_KEYS.contains(&word);
+    line.contains(char::is_alphanumeric) && !is_header(line) && !is_known && !sign.starts_with(['=', ':'])
+}
+
+enum Behind {
+    Secret(Range<usize>),
+    /// Ends there.
+    Harmless(usize),
+}
+
+/// What the sign at `at` tells of: the value behind `=` or `:`, or, where that was forgotten, the text in its quotes.
+fn value_behind(line: &str, at: usize, in_account: bool) -> Option<Behind> {
+    let before = &line[..at];
+    let key = last_word(before);
+    let is_quote = line[at..].starts_with(['"', '\'']);
+    if in_account && !is_quote && HARMLESS_KEYS.contains(&key) {
+        let value = value_at(line, at + 1)?;
+        return is_closed_text(&line[value.clone()]).then_some(Behind::Harmless(value.end));
+    }
+    let is_secret = match (in_account, is_quote) {
+        (true, _) => true,
+        (false, true) => before.ends_with(char::is_whitespace) && is_called_like_a_secret(key),
+        (false, false) => is_called_like_a_secret(key),
+    };
+    let start = if is_quote { at } else { at + 1 };
+    if is_secret { value_at(line, start).map(Behind::Secret) } else { None }
+}
+
+fn is_closed_text(value: &str) -> bool {
+    value.len() > 1
+        && value.starts_with(['"', '\''])
+        && value.ends_with(&value[..1])
+        && !value[1..value.len() - 1].contains(&value[..1])
 }
 
 /// The value that begins at or behind `from`; `None` if it only says where the secret stands.
@@ -313,7 +487,8 @@ fn floor_char_boundary(text: &str, offset: usize) -> usize {
 /// The nearest of `known` to `word`, if one is near enough to be what was meant.
 #[must_use]
 pub fn did_you_mean<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let word = word.to_lowercase();
+    // Nobody means a short word by a long one, and measuring how far they are apart takes its time.
+    let word = Some(word).filter(|word| word.len() <= 64)?.to_lowercase();
     known
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
@@ -328,7 +503,7 @@ mod tests {
 
     #[test]
     fn a_fault_names_place_cause_and_cure() {
-        let text = "a = 1\nwhen = { txt = \"你好\" }\n";
+        let text = "[[rule]]\nwhen = { txt = \"你好\" }\n";
         let span = text.find("txt").map(|at| at..at + 3).unwrap();
         let fault = Fault::at(span, "unknown condition `txt`")
             .hint("did you mean `text`?")
@@ -347,7 +522,7 @@ mod tests {
 
     #[test]
     fn the_caret_stands_below_a_word_behind_chinese_text() {
-        let text = "x = [\"你好\", oops]";
+        let text = "[log]\nx = [\"你好\", oops]";
         let at = text.find("oops").unwrap();
         let placed = PlacedFault::new("f", text, &Fault::at(at..at + 4, "m"));
         // Twelve columns: the two characters take four.
@@ -392,9 +567,80 @@ mod tests {
             ("when.key = \"V1001\"", "\"V1001\"", "when.key = \"V1001\"", 11),
         ] {
             let at = line.find(marked).unwrap();
-            let excerpt = Excerpt::of(line, at..at + marked.len());
+            let excerpt = Excerpt::of(line, at..at + marked.len(), false);
             assert_eq!((excerpt.line.as_str(), excerpt.indent), (shown, indent), "{line}");
         }
+    }
+
+    /// The excerpt for the first place of `marked`.
+    fn excerpt(text: &str, marked: &str) -> Excerpt {
+        let at = text.find(marked).unwrap();
+        PlacedFault::new("f", text, &Fault::at(at..at + marked.len(), "m")).excerpt.unwrap()
+    }
+
+    #[test]
+    fn in_the_table_of_the_account_only_harmless_values_are_shown() {
+        for (lines, marked, shown) in [
+            ("[account]\n令牌 = \"hidden\"", "令牌", "令牌 = \"***\""),
+            ("[account]\ntoken\n = \"hidden\"", " =", " = \"***\""),
+            ("[account]\ntoken\n = \"hidden\"", "token", "token"),
+            ("[account]\ntoken hidden", " hidden", "\"***\""),
+            ("[account]\nprevious_token = [\"a\",\n\"hidden\" x\n]", "x\n", "\"***\""),
+            ("[account.token]\nliteral = \"hidden\"", "literal", "literal = \"***\""),
+            ("account = { 令牌 = \"hidden\" }", "令牌", "account = \"***\""),
+            ("account.令牌 = \"hidden\"", "令牌", "account.令牌 = \"***\""),
+            ("[acount]\n令牌 = \"hidden\"", "令牌", "令牌 = \"***\""),
+            ("[acc{ount]\n令牌 = \"hidden\"", "令牌", "令牌 = \"***\""),
+            ("[accounten = \"hidden\"", "[acc", "[accounten = \"***\""),
+            ("app_secret =# \"hidden\"", "app", "app_secret =\"***\"# \"***\""),
+            ("[account]\nmode = \"safe\"  # x", "\"safe\"", "mode = \"safe\"  # x"),
+            ("[account]\napp_id = \"wx1\" 令牌 = \"hidden\"", "令牌", "app_id = \"***\""),
+            ("[account]\ntoken = { env = \"hidden\" }", "env", "token = { env = \"***\" }"),
+            ("[account]\ntoken = { file = \"a\" }", "file", "token = { file = \"a\" }"),
+            ("[account]\n[default]\nrepl = \"shown\"", "repl", "repl = \"shown\""),
+        ] {
+            assert_eq!(excerpt(lines, marked).line, shown, "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_caret() {
+        let line = |before: usize, behind: usize| {
+            format!("[log]\nx = \"{}\" oops \"{}\"", "天".repeat(before), "气".repeat(behind))
+        };
+        for (before, behind) in [(0, 10), (0, 100_000), (100, 10), (100_000, 0), (100_000, 100_000)] {
+            let Excerpt { line, indent, width } = excerpt(&line(before, behind), "oops");
+            assert!(line.width() <= MAX_COLUMNS + 2, "{line}");
+            assert_eq!((line.starts_with('…'), line.ends_with('…')), (before > 10, behind > 10), "{line}");
+            let to_caret = line.split("oops").next().unwrap();
+            assert_eq!((indent, width), (to_caret.width(), 4), "{line}");
+        }
+        assert_eq!(excerpt(&format!("[account]\nx = \"{}\" oops", "y".repeat(100_000)), "oops").line, "…");
+        let long = excerpt(&format!("[log]\n{}", "y".repeat(100_000)), &"y".repeat(90_000));
+        assert_eq!((long.line.width(), long.width), (MAX_COLUMNS + 1, MAX_COLUMNS));
+    }
+
+    #[test]
+    fn a_message_does_not_go_on_through_the_file() {
+        let placed = |message: String| PlacedFault::new("f", "", &Fault::of_file(message)).message;
+        assert_eq!(
+            placed("unknown table `account]\ntoken = \"hidden\"`".to_owned()),
+            "unknown table `account]…"
+        );
+        assert_eq!(placed("x".repeat(100_000)).chars().count(), 601);
+    }
+
+    #[test]
+    fn faults_are_placed_in_any_order() {
+        let text = "a\nb 天气\nc\n";
+        let faults = ["c", "a", "气", "天"].map(|word| {
+            let at = text.find(word).unwrap();
+            Fault::at(at..at + 1, "m")
+        });
+        let places: Vec<_> =
+            PlacedFault::all("f", text, &faults).iter().map(|placed| (placed.line, placed.column)).collect();
+        let expected = [(3, 1), (1, 1), (2, 4), (2, 3)].map(|(line, column)| (Some(line), Some(column)));
+        assert_eq!(places, expected);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::places::Origin;
 use super::{Config, Thoroughness};
 
 /// A config larger than this is none, bytes.
-const MAX_CONFIG: u64 = 16 << 20;
+const MAX_CONFIG: u64 = 4 << 20;
 
 /// A config that was read, and what an operator should know about it.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ fn read(
     let (config, found) = Config::parse(&text, folder_of(path), thoroughness);
     faults.extend(found);
     let refused = faults.iter().any(|fault| fault.severity == Severity::Fault);
-    let placed = faults.iter().map(|fault| PlacedFault::new(&name, &text, fault)).collect();
+    let placed = PlacedFault::all(&name, &text, &faults);
     match config.filter(|_| !refused) {
         Some(config) => {
             let loaded = Loaded { config, warnings: placed, faults: Vec::new(), is_new: false };

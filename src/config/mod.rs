@@ -120,10 +120,9 @@ impl Config {
     /// config there is at least one that is more than a warning.
     #[must_use]
     pub fn parse(text: &str, folder: &Path, thoroughness: Thoroughness) -> (Option<Self>, Vec<Fault>) {
-        let (document, errors) = DeTable::parse_recoverable(text);
-        if !errors.is_empty() {
+        let Ok(document) = DeTable::parse(text) else {
             return (None, faults_of_broken(text, folder));
-        }
+        };
         let faults = Faults::new(text, thoroughness == Thoroughness::Full);
         let config = Self::read(document.get_ref(), text, folder, &faults);
         let faults = faults.into_sorted();

@@ -2,19 +2,19 @@
 //!
 //! A key is known because a reader asked for it: [`Table::finish`] reports the keys that nobody asked for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, did_you_mean};
+use super::fault::{Fault, MAX_FAULTS, Severity, did_you_mean};
 
 /// A value with its place.
 pub(super) type Value<'t> = &'t Spanned<DeValue<'t>>;
 
-/// All faults found so far.
+/// The faults found so far; of each severity no more than [`MAX_FAULTS`] are kept, the others are counted.
 #[derive(Debug)]
 pub(super) struct Faults<'t> {
     /// The whole file.
@@ -22,16 +22,42 @@ pub(super) struct Faults<'t> {
     /// Whether expressions and templates are to be compiled, to see whether they do.
     pub(super) thorough: bool,
     found: RefCell<Vec<Fault>>,
+    /// Warnings have a count of their own: they must not push out the fault that refuses the config.
+    fault_count: Cell<usize>,
+    warning_count: Cell<usize>,
     files: RefCell<Vec<PathBuf>>,
 }
 
 impl<'t> Faults<'t> {
     pub(super) fn new(file: &'t str, thorough: bool) -> Self {
-        Self { file, thorough, found: RefCell::default(), files: RefCell::default() }
+        Self {
+            file,
+            thorough,
+            found: RefCell::default(),
+            fault_count: Cell::default(),
+            warning_count: Cell::default(),
+            files: RefCell::default(),
+        }
     }
 
     pub(super) fn push(&self, fault: Fault) {
-        self.found.borrow_mut().push(fault);
+        self.note(fault.severity, || fault);
+    }
+
+    /// The same with a fault that is only made if it is kept.
+    fn note(&self, severity: Severity, fault: impl FnOnce() -> Fault) {
+        let count = self.count(severity);
+        if count.get() < MAX_FAULTS {
+            self.found.borrow_mut().push(fault());
+        }
+        count.set(count.get() + 1);
+    }
+
+    fn count(&self, severity: Severity) -> &Cell<usize> {
+        match severity {
+            Severity::Fault => &self.fault_count,
+            Severity::Warning => &self.warning_count,
+        }
     }
 
     /// Notes a further file that the config depends on.
@@ -44,10 +70,17 @@ impl<'t> Faults<'t> {
         self.files.take()
     }
 
-    /// The faults in the order of the file.
+    /// The faults in the order of the file, and last how many more there are.
     pub(super) fn into_sorted(self) -> Vec<Fault> {
-        let mut faults = self.found.into_inner();
+        let mut faults = self.found.take();
         faults.sort_by_key(|fault| fault.span.as_ref().map_or(0, |span| span.start));
+        for (severity, noun) in [(Severity::Fault, "faults"), (Severity::Warning, "warnings")] {
+            let more = self.count(severity).get().saturating_sub(MAX_FAULTS);
+            if more > 0 {
+                let rest = Fault::of_file(format!("{noun} not shown here: {more}"));
+                faults.push(Fault { severity, ..rest });
+            }
+        }
         faults
     }
 }
@@ -202,12 +235,14 @@ impl<'t> Table<'t> {
     pub(super) fn finish(self) {
         let known = self.known.into_inner();
         for key in self.entries.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
-            let mut fault = Fault::at(key.span(), format!("unknown {} `{}`", self.key_noun, key.get_ref()))
-                .cure(format!("known here: {}", known.join(", ")));
-            if let Some(near) = did_you_mean(key.get_ref(), known.iter().copied()) {
-                fault = fault.hint(format!("did you mean `{near}`?"));
-            }
-            self.faults.push(fault);
+            self.faults.note(Severity::Fault, || {
+                let fault = Fault::at(key.span(), format!("unknown {} `{}`", self.key_noun, key.get_ref()))
+                    .cure(format!("known here: {}", known.join(", ")));
+                match did_you_mean(key.get_ref(), known.iter().copied()) {
+                    Some(near) => fault.hint(format!("did you mean `{near}`?")),
+                    None => fault,
+                }
+            });
         }
     }
 }

@@ -121,6 +121,81 @@ fn a_line_that_is_no_toml_does_not_hide_the_faults_below_it() {
     }
 }
 
+/// The lines of the faults of a config whose first three lines are good and begin a rule.
+fn lines_of_faults(rest: &str) -> Vec<usize> {
+    let text = format!("[account]\ntoken = \"mytoken\"\n[[rule]]\n{rest}");
+    parse(&text).1.iter().filter_map(|fault| PlacedFault::new("f", &text, fault).line).collect()
+}
+
+#[test]
+fn what_was_mended_is_not_held_against_its_neighbours() {
+    for (rest, lines) in [
+        // A bad line within a value of several lines.
+        ("when.text = \"\"\"\n\\q\n\"\"\"\nreply = \"x\"\n[default]\nrepl = \"x\"", &[5, 9][..]),
+        (
+            "when.text = \"a\"\nreply.news = [\n { title = \"a\", url = b },\n]\n[default]\nrepl = \"x\"",
+            &[6, 9],
+        ),
+        ("when.text = [bad,\n\"b\",\n\"c\"\n]\nreply = 1", &[4, 8]),
+        ("when.text = [\n\"b\"\n] more\nreply = 1", &[6, 7]),
+        // A header that is none, or stands there twice.
+        (
+            "when.text = \"a\"\nreply = \"x\"\n【rule】\nwhen.text = \"b\"\nreply = 1\n[log]\nlevl = 1",
+            &[6, 10],
+        ),
+        ("when.text = \"a\"\nreply = \"x\"\n[account]\ntoken = \"b\"\n[log]\nlevl = 1", &[6, 9]),
+        ("when.text = \"a\"\nreply = \"x\"\n[lo=g]\nlevl = 1\n[log]\nlevl = 1", &[6, 9]),
+        ("when.text = \"a\"\nreply = \"x\"\n[log] file = \"a\"\nlevl = 1\n[log]\nlevl = 1", &[6, 9]),
+        // What was blanked is not missing.
+        ("reply = \"x\"\n[rule.when]\ntext = b\n", &[6]),
+    ] {
+        assert_eq!(lines_of_faults(rest), lines, "{rest}");
+    }
+}
+
+#[test]
+fn what_is_never_closed_is_shown_where_it_opens_and_the_rest_is_judged() {
+    for (rest, lines) in [
+        ("when.text = \"\"\"天气\nreply = 1\n[default]\nrepl = \"x\"", &[4, 5, 7][..]),
+        ("when.text = '''\n天气\n[log]\nlevl = \"x\"", &[4, 7]),
+        ("when.text = [\"a\", \"b\"\nreply = 1\n[log]\nlevl = 1", &[4, 5, 7]),
+        ("when.text = [\n\"a\",\n[log]\nlevl = 1", &[4, 7]),
+        ("when.text = \"a\"\nreply = { text = \"b\"\n[log]\nlevl = 1", &[5, 7]),
+        ("when.text = \"a\"\nreply = \"x\"\n[log]\nlevl = [\n1,\n2\n", &[7]),
+    ] {
+        assert_eq!(lines_of_faults(rest), lines, "{rest}");
+    }
+}
+
+#[test]
+fn a_key_of_too_many_parts_is_shown_once() {
+    assert_eq!(lines_of_faults(&format!("{}a = 1\nreply = 1", "a.".repeat(50_000))), [4, 5]);
+    assert_eq!(lines_of_faults(&format!("reply = \"x\"\n[{}a]\n", "a.".repeat(50_000))), [5]);
+}
+
+#[test]
+fn no_more_faults_are_told_than_a_person_reads() {
+    let many = |line: &str| format!("[account]\ntoken = \"mytoken\"\n{}", line.repeat(5000));
+    let rules = many("[[rule]]\nwhen.txt = \"a\"\nreply = \"x\"\n");
+    assert_eq!(faults_of(&rules).len(), 101);
+    assert_eq!(faults_of(&rules)[100], "0:0 faults not shown here: 4900");
+    // Warnings take no room from the fault that refuses the config.
+    let warned = many("[[rule]]\nwhen.type = \"imgae\"\nreply = \"x\"\n");
+    assert!(parse(&warned).0.is_some());
+    assert!(parse(&format!("{warned}[extra]\n")).0.is_none());
+    let broken = many("[[rule]]\nwhen.text = bad\n");
+    let faults = parse(&broken).1;
+    assert!(faults.len() <= 101, "{}", faults.len());
+    assert!(faults.last().unwrap().cure.as_deref().unwrap().contains("not looked at"));
+}
+
+#[test]
+fn a_huge_config_is_parsed_again_only_within_its_budget() {
+    let text = with_rule(&"k = bad\n".repeat(200_000));
+    let faults = parse(&text).1;
+    assert!((1..=5).contains(&faults.len()), "{}", faults.len());
+}
+
 #[test]
 fn a_warning_does_not_refuse_a_config() {
     let text = with_rule("when.type = \"imgae\"\nreply = \"x\"");
@@ -233,4 +308,12 @@ fn rules_stand_in_the_order_of_priority_then_of_the_file() {
 fn a_checked_config_is_read_without_compiling_anything() {
     let text = with_rule("when.regex = 'a(b'\nreply = \"x\"");
     assert!(Config::parse(&text, Path::new("."), Thoroughness::CheckedBefore).0.is_some());
+}
+
+#[test]
+fn a_log_file_has_a_name() {
+    for path in ["", ".", "..", "logs/", "/"] {
+        let faults = faults_of(&format!("[account]\ntoken = \"mytoken\"\n[log]\nfile = \"{path}\""));
+        assert_eq!(faults, [format!("4:8 `file`: `{path}` names no file")]);
+    }
 }
