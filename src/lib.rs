@@ -16,6 +16,8 @@
 //! | 0 | [`secret`] | text that prints as `***` |
 //! | 0 | [`logging`] | the log: stderr, or a file that many processes share |
 
+#![forbid(unsafe_code)]
+
 pub mod account;
 pub mod callback;
 pub mod cli;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::callback::{Circumstances, SUCCESS, Terms, answer};
 use crate::config::Config;
 use crate::config::fault::{PlacedFault, Severity};
-use crate::config::load::{Loaded, Stamp, Unusable, open_for_service};
+use crate::config::load::{Loaded, Service, Stamp, Unusable, open_for_service};
 use crate::config::places::{CONFIG_VARIABLE, Origin};
 use crate::gateway::{Application, Responder};
 use crate::http::{Params, Request, Response};
@@ -200,7 +200,7 @@ impl Accounts {
             return None;
         }
         let origin = Origin::Named(named.to_owned());
-        let opened = open_for_service(&origin, self.state.as_deref());
+        let opened = open_for_service(&origin, self.state.as_deref(), Service::ManyRequests);
         let entry = Entry::new(origin, opened);
         let account = entry.account.clone();
         entries.push(entry);
@@ -261,7 +261,7 @@ impl Entry {
     }
 
     fn reload(&mut self, state: Option<&Path>) {
-        self.take(open_for_service(&self.origin, state));
+        self.take(open_for_service(&self.origin, state, Service::ManyRequests));
     }
 
     /// Takes a config that checks; the account stays as it is otherwise.

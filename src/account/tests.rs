@@ -353,7 +353,7 @@ fn write_config(folder: &Path, name: &str, word: &str) -> PathBuf {
 
 fn accounts(path: &Path, folder: Option<PathBuf>) -> Accounts {
     let origin = Origin::Named(path.to_owned());
-    let opened = open_for_service(&origin, None);
+    let opened = open_for_service(&origin, None, crate::config::load::Service::ManyRequests);
     Accounts::new(vec![(origin, opened)], folder, None)
 }
 

@@ -205,7 +205,7 @@ impl Call<'_> {
     }
 
     /// What the rule says, within WeChat's limits; `None` is `success`.
-    fn reply(&self, message: &Message<'_>, found: &Match<'_, '_>) -> Option<Reply> {
+    fn reply(&self, message: &Message<'_>, found: &Match<'_>) -> Option<Reply> {
         let scope = Scope {
             message,
             captures: &found.captures,
@@ -246,7 +246,7 @@ impl Call<'_> {
         Some(Response::xml(envelope_xml(&encrypt, seal.token.expose(), now, seal.nonce)))
     }
 
-    fn log(&self, message: &Message<'_>, found: Option<&Match<'_, '_>>, replied: &str) {
+    fn log(&self, message: &Message<'_>, found: Option<&Match<'_>>, replied: &str) {
         if !log::log_enabled!(target: "callback", log::Level::Info) {
             return;
         }

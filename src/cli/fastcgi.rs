@@ -1,11 +1,10 @@
 //! `wxcgi fastcgi`: the FastCGI responder.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use super::{Failure, finish};
 use crate::account::Accounts;
-use crate::config::load::open_for_service;
+use crate::config::load::{Service, open_for_service};
 use crate::config::places::{Origin, state_folder};
 use crate::gateway::{Listener, fastcgi, listen as listen_on};
 
@@ -42,7 +41,7 @@ fn octal(text: &str) -> Result<u32, String> {
 
 /// Serves on sockets that the process was started with; its command line was not read.
 #[must_use]
-pub fn serve_by_default(listeners: Vec<Listener>) -> ExitCode {
+pub fn serve_by_default(listeners: Vec<Listener>) -> i32 {
     finish(run(Args::default(), Some(listeners)))
 }
 
@@ -60,7 +59,7 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>) -> Result<(), Fa
     let opened: Vec<_> = origins
         .into_iter()
         .map(|origin| {
-            let opened = open_for_service(&origin, state.as_deref());
+            let opened = open_for_service(&origin, state.as_deref(), Service::ManyRequests);
             (origin, opened)
         })
         .collect();

@@ -6,11 +6,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
 
 use super::fault::{Fault, PlacedFault, Severity};
 use super::last_good::LastGood;
 use super::places::Origin;
-use super::{Config, Thoroughness};
+use super::{Config, Thoroughness, compiled};
 
 /// A config larger than this is none, bytes.
 const MAX_CONFIG: u64 = 4 << 20;
@@ -33,7 +34,7 @@ pub struct Loaded {
 pub struct Unusable(pub Vec<PlacedFault>);
 
 /// What tells one version of a file from the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// Seconds and nanoseconds; also a `chmod` counts, which may be the cure of a fault.
     changed: (i64, i64),
@@ -62,7 +63,16 @@ impl From<&Metadata> for Stamp {
 ///
 /// If it cannot be read or does not check: every fault.
 pub fn load(path: &Path) -> Result<Loaded, Unusable> {
-    read(path, |_, _| Thoroughness::Full).map(|(loaded, ..)| loaded)
+    ConfigFile::open(path)?.parse(Thoroughness::Full)
+}
+
+/// How many requests a process serves with the config that it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// One, as under CGI: a compiled config does, and is made if there is none.
+    OneRequest,
+    /// Many, as under FastCGI: everything is compiled in memory.
+    ManyRequests,
 }
 
 /// Finds a config and reads it for a process that serves: one that does not check is never taken, the last good one is.
@@ -70,10 +80,11 @@ pub fn load(path: &Path) -> Result<Loaded, Unusable> {
 pub fn open_for_service(
     origin: &Origin,
     state: Option<&Path>,
+    service: Service,
 ) -> (Option<PathBuf>, Result<Loaded, Unusable>) {
     match origin.find_for_service(state) {
         Ok(path) => {
-            let loaded = load_for_service(&path, state);
+            let loaded = load_for_service(&path, state, service);
             (Some(path), loaded)
         }
         Err(unusable) => (None, Err(unusable)),
@@ -86,56 +97,84 @@ pub fn open_for_service(
 /// # Errors
 ///
 /// If it does not check and there is no good copy.
-fn load_for_service(path: &Path, state: Option<&Path>) -> Result<Loaded, Unusable> {
+fn load_for_service(path: &Path, state: Option<&Path>, service: Service) -> Result<Loaded, Unusable> {
     let last_good = state.and_then(|state| LastGood::of(path, state));
-    let seen = |metadata: &Metadata| last_good.as_ref().is_some_and(|copy| copy.is_of(metadata));
-    let how = |metadata: &Metadata, _: &str| {
-        if seen(metadata) { Thoroughness::CheckedBefore } else { Thoroughness::Full }
-    };
-    match read(path, how) {
-        Ok((loaded, text, metadata)) => {
-            let is_new = last_good.is_some_and(|copy| !copy.is_of(&metadata) && copy.keep(&text, &metadata));
-            Ok(Loaded { is_new, ..loaded })
-        }
-        Err(unusable) => {
-            let Some(text) = last_good.and_then(|copy| copy.text()) else { return Err(unusable) };
-            let (config, _) = Config::parse(&text, folder_of(path), Thoroughness::CheckedBefore);
-            match config {
-                Some(config) => {
-                    Ok(Loaded { config, warnings: Vec::new(), faults: unusable.0, is_new: false })
-                }
-                None => Err(unusable),
-            }
-        }
-    }
+    let taken = ConfigFile::open(path).and_then(|file| match &last_good {
+        Some(copy) if service == Service::OneRequest => file.load_compiled(copy),
+        _ => file.load_anew(last_good.as_ref()),
+    });
+    taken.or_else(|unusable| {
+        let text = last_good.and_then(|copy| copy.text());
+        let config =
+            text.and_then(|text| Config::parse(&text, folder_of(path), Thoroughness::CheckedBefore).0);
+        let Some(config) = config else { return Err(unusable) };
+        Ok(Loaded { config, warnings: Vec::new(), faults: unusable.0, is_new: false })
+    })
 }
 
-/// Reads a config and parses it as thoroughly as `how` says.
-fn read(
-    path: &Path,
-    how: impl FnOnce(&Metadata, &str) -> Thoroughness,
-) -> Result<(Loaded, String, Metadata), Unusable> {
-    let name = path.display().to_string();
-    let unusable = |fault: Fault| Unusable(vec![PlacedFault::new(&name, "", &fault)]);
-    let (text, metadata) = read_text(path).map_err(unusable)?;
-    let thoroughness = how(&metadata, &text);
-    let mut faults: Vec<Fault> = others_may_write(path, &metadata).into_iter().collect();
-    if thoroughness == Thoroughness::Full {
-        if faults.is_empty() {
-            faults.extend(permissions_warning(path, &metadata, false));
-        }
-        faults.extend(in_web_root(path));
+/// A config file as it was read.
+struct ConfigFile<'p> {
+    path: &'p Path,
+    text: String,
+    metadata: Metadata,
+}
+
+impl<'p> ConfigFile<'p> {
+    fn open(path: &'p Path) -> Result<Self, Unusable> {
+        let (text, metadata) = read_text(path)
+            .map_err(|fault| Unusable(vec![PlacedFault::new(&path.display().to_string(), "", &fault)]))?;
+        Ok(Self { path, text, metadata })
     }
-    let (config, found) = Config::parse(&text, folder_of(path), thoroughness);
-    faults.extend(found);
-    let refused = faults.iter().any(|fault| fault.severity == Severity::Fault);
-    let placed = PlacedFault::all(&name, &text, &faults);
-    match config.filter(|_| !refused) {
-        Some(config) => {
-            let loaded = Loaded { config, warnings: placed, faults: Vec::new(), is_new: false };
-            Ok((loaded, text, metadata))
+
+    /// Takes what an earlier process compiled; else loads the config and compiles it for the next process.
+    fn load_compiled(&self, copy: &LastGood) -> Result<Loaded, Unusable> {
+        let folder = folder_of(self.path);
+        let found = copy
+            .compiled()
+            .filter(|_| others_may_write(self.path, &self.metadata).is_none())
+            .map_or(compiled::Found::Nothing, |bytes| {
+                compiled::read(bytes, &self.text, &self.metadata, folder)
+            });
+        if let compiled::Found::Config(config) = found {
+            return Ok(Loaded { config: *config, warnings: Vec::new(), faults: Vec::new(), is_new: false });
         }
-        None => Err(Unusable(placed)),
+        let loaded = self.load_anew(Some(copy))?;
+        // Without a copy there is no folder to write to, which another attempt would not change.
+        if matches!(found, compiled::Found::Nothing)
+            && copy.is_of(&self.metadata)
+            && let Some(bytes) = compiled::compile(&loaded.config, &self.text, &self.metadata, folder)
+        {
+            copy.keep_compiled(&bytes, &self.metadata);
+        }
+        Ok(loaded)
+    }
+
+    /// Parses it, and checks it in full if it is not the version that `last_good` is a copy of.
+    fn load_anew(&self, last_good: Option<&LastGood>) -> Result<Loaded, Unusable> {
+        if last_good.is_some_and(|copy| copy.is_of(&self.metadata)) {
+            return self.parse(Thoroughness::CheckedBefore);
+        }
+        let loaded = self.parse(Thoroughness::Full)?;
+        let is_new = last_good.is_some_and(|copy| copy.keep(&self.text, &self.metadata));
+        Ok(Loaded { is_new, ..loaded })
+    }
+
+    fn parse(&self, thoroughness: Thoroughness) -> Result<Loaded, Unusable> {
+        let mut faults: Vec<Fault> = others_may_write(self.path, &self.metadata).into_iter().collect();
+        if thoroughness == Thoroughness::Full {
+            if faults.is_empty() {
+                faults.extend(permissions_warning(self.path, &self.metadata, false));
+            }
+            faults.extend(in_web_root(self.path));
+        }
+        let (config, found) = Config::parse(&self.text, folder_of(self.path), thoroughness);
+        faults.extend(found);
+        let refused = faults.iter().any(|fault| fault.severity == Severity::Fault);
+        let placed = PlacedFault::all(&self.path.display().to_string(), &self.text, &faults);
+        match config.filter(|_| !refused) {
+            Some(config) => Ok(Loaded { config, warnings: placed, faults: Vec::new(), is_new: false }),
+            None => Err(Unusable(placed)),
+        }
     }
 }
 
@@ -257,18 +296,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, state) = (folder.path().join("a.toml"), folder.path().join("state"));
         write(&path, "[account]", 0o600);
-        assert!(load_for_service(&path, Some(&state)).is_err());
+        assert!(load_for_service(&path, Some(&state), Service::ManyRequests).is_err());
         write(&path, GOOD, 0o600);
-        assert!(load_for_service(&path, Some(&state)).unwrap().faults.is_empty());
+        assert!(load_for_service(&path, Some(&state), Service::ManyRequests).unwrap().faults.is_empty());
         for broken in ["[account]", "", "x"] {
             write(&path, broken, 0o600);
-            let loaded = load_for_service(&path, Some(&state)).unwrap();
+            let loaded = load_for_service(&path, Some(&state), Service::ManyRequests).unwrap();
             assert!(!loaded.faults.is_empty());
             assert!(loaded.config.rules.default_rule().is_some());
-            assert!(load_for_service(&path, None).is_err());
+            assert!(load_for_service(&path, None, Service::ManyRequests).is_err());
         }
         std::fs::remove_file(&path).unwrap();
-        assert!(load_for_service(&path, Some(&state)).is_ok());
+        assert!(load_for_service(&path, Some(&state), Service::ManyRequests).is_ok());
     }
 
     #[test]
@@ -276,12 +315,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, state) = (folder.path().join("a.toml"), folder.path().join("state"));
         write(&path, GOOD, 0o640);
-        load_for_service(&path, Some(&state)).unwrap();
+        load_for_service(&path, Some(&state), Service::ManyRequests).unwrap();
         let copy = std::fs::read_dir(state.join("last-good")).unwrap().next().unwrap().unwrap().path();
         let (stamp, mode) =
             (Stamp::of(&copy), |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777);
         assert_eq!((mode(&copy), mode(&state)), (0o600, 0o700));
-        load_for_service(&path, Some(&state)).unwrap();
+        load_for_service(&path, Some(&state), Service::ManyRequests).unwrap();
         assert_eq!(Stamp::of(&copy), stamp);
     }
 
@@ -291,7 +330,7 @@ mod tests {
         let path = folder.path().join("a.toml");
         write(&path, GOOD, 0o600);
         // A file, where a folder would be needed.
-        assert!(load_for_service(&path, Some(&path)).is_ok());
+        assert!(load_for_service(&path, Some(&path), Service::ManyRequests).is_ok());
     }
 
     #[test]

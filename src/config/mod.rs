@@ -3,6 +3,7 @@
 //! [`Config::parse`] turns the text of a `wxcgi.toml` into a [`Config`] and tells everything that is wrong with it at
 //! once; [`load`] finds and reads the file. An account is a file.
 
+mod compiled;
 mod condition;
 pub mod fault;
 mod last_good;
@@ -47,7 +48,7 @@ pub struct Config {
 }
 
 /// `[account]`: who we are to WeChat.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct AccountSettings {
     /// The Token (令牌) of the console, which signatures are made with.
     pub token: Secret,
@@ -72,7 +73,7 @@ pub struct AccountSettings {
 }
 
 /// `[server]`: how requests are taken.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct ServerSettings {
     /// The largest body, bytes. Default 256 KiB.
     pub max_body: usize,
@@ -128,6 +129,12 @@ impl Config {
         let faults = faults.into_sorted();
         let refused = faults.iter().any(|fault| fault.severity == fault::Severity::Fault);
         (config.filter(|_| !refused), faults)
+    }
+
+    /// Whether the two differ in their rules at most.
+    fn has_same_settings(&self, other: &Self) -> bool {
+        let Self { account, server, log, files, rules: _ } = self;
+        (account, server, log, files) == (&other.account, &other.server, &other.log, &other.files)
     }
 
     fn read(document: &DeTable<'_>, text: &str, folder: &Path, faults: &Faults) -> Option<Self> {

@@ -299,8 +299,8 @@ fn rules_stand_in_the_order_of_priority_then_of_the_file() {
         rule("c", "")
     );
     let config = good(&text);
-    let order: Vec<_> =
-        config.rules.iter().map(|rule| (rule.name.as_deref(), rule.number, rule.line)).collect();
+    let rules: Vec<_> = config.rules.iter().collect();
+    let order: Vec<_> = rules.iter().map(|rule| (rule.name.as_deref(), rule.number, rule.line)).collect();
     assert_eq!(order, [(Some("b"), 2, 8), (Some("a"), 1, 3), (Some("c"), 3, 13)]);
 }
 

@@ -1,10 +1,12 @@
 //! What a rule does: today a reply that follows from the config and the message alone.
 
+use serde::{Deserialize, Serialize};
+
 use super::template::{Scope, Template, TemplateError};
 use crate::wechat::reply::{Article, Reply};
 
 /// What a rule does when its condition holds.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Action {
     /// A text.
     Text(Template),
@@ -54,7 +56,7 @@ pub enum Action {
 }
 
 /// One article of [`Action::News`].
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ArticleTemplate {
     /// The title.
     pub title: Template,

@@ -1,8 +1,10 @@
 //! What a rule waits for.
 
+use std::fmt;
 use std::sync::OnceLock;
 
 use regex::{Regex, RegexBuilder};
+use serde::{Deserialize, Serialize};
 
 use crate::wechat::event::key_without_prefix;
 use crate::wechat::message::{Content, Message};
@@ -11,7 +13,7 @@ use crate::wechat::message::{Content, Message};
 #[derive(Debug)]
 pub struct Subject<'m> {
     /// The text of a text message, without white space around it.
-    text: Option<&'m str>,
+    pub(super) text: Option<&'m str>,
     /// `MsgType`.
     msg_type: &'m str,
     /// `Event` of an event.
@@ -60,7 +62,7 @@ impl<'m> Captures<'m> {
 }
 
 /// Tests that must all hold.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Condition(pub Vec<Test>);
 
 impl Condition {
@@ -73,7 +75,7 @@ impl Condition {
 }
 
 /// One test; a list means any of.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Test {
     /// The whole text is one of these.
     Text(Vec<String>),
@@ -120,9 +122,11 @@ impl Test {
 }
 
 /// A regular expression, compiled when a message first needs it. Matching takes linear time.
-#[derive(Debug)]
+#[derive(Serialize, Deserialize)]
+#[serde(from = "String")]
 pub struct Pattern {
     source: String,
+    #[serde(skip)]
     compiled: OnceLock<Option<Regex>>,
 }
 
@@ -143,6 +147,12 @@ impl Pattern {
     #[must_use]
     pub fn new(source: String) -> Self {
         Self { source, compiled: OnceLock::new() }
+    }
+
+    /// The expression as it was written.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// Compiles it now and gives the names of its groups.
@@ -172,6 +182,18 @@ impl Pattern {
             captures.0.extend(found.name(name).map(|group| (name.to_owned(), group.as_str())));
         }
         true
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", self.source)
+    }
+}
+
+impl From<String> for Pattern {
+    fn from(source: String) -> Self {
+        Self::new(source)
     }
 }
 

@@ -6,6 +6,8 @@
 mod action;
 mod condition;
 mod fields;
+mod guard;
+mod stored;
 mod template;
 
 pub use action::{Action, ArticleTemplate};
@@ -13,10 +15,15 @@ pub use condition::{Captures, Condition, Pattern, PatternError, Subject, Test};
 pub use fields::snake_case;
 pub use template::{BUILT_IN_NAMES, Scope, Template, TemplateError};
 
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
 use crate::wechat::message::{Content, Message};
+use stored::StoredRules;
 
 /// When a message meets the condition, the action answers it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Rule {
     /// The name given in the config.
     pub name: Option<String>,
@@ -48,15 +55,30 @@ impl Rule {
 /// All rules of an account, in the order in which they are tried.
 #[derive(Debug, Default)]
 pub struct Rules {
-    rules: Vec<Rule>,
-    default: Option<Rule>,
+    rules: Source,
+    default: Option<Arc<Rule>>,
+}
+
+/// Where the rules are.
+#[derive(Debug)]
+enum Source {
+    /// In memory, for a process that answers many messages.
+    Ready(Vec<Arc<Rule>>),
+    /// As bytes, for a process that answers one.
+    Stored(StoredRules),
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Ready(Vec::new())
+    }
 }
 
 /// The rule that met a message, and what its condition cut out of it.
 #[derive(Debug)]
-pub struct Match<'r, 'm> {
+pub struct Match<'m> {
     /// The rule.
-    pub rule: &'r Rule,
+    pub rule: Arc<Rule>,
     /// Named groups of a regex, and `rest` of a prefix.
     pub captures: Captures<'m>,
 }
@@ -65,32 +87,50 @@ impl Rules {
     /// Rules in the order in which they shall be tried, and the one for messages that none of them meets.
     #[must_use]
     pub fn new(rules: Vec<Rule>, default: Option<Rule>) -> Self {
-        Self { rules, default }
+        let rules = rules.into_iter().map(Arc::new).collect();
+        Self { rules: Source::Ready(rules), default: default.map(Arc::new) }
     }
 
     /// The rules in the order in which they are tried.
-    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
-        self.rules.iter()
+    pub fn iter(&self) -> impl Iterator<Item = Arc<Rule>> {
+        let (ready, stored) = match &self.rules {
+            Source::Ready(rules) => (Some(rules), None),
+            Source::Stored(rules) => (None, Some(rules)),
+        };
+        ready.into_iter().flatten().cloned().chain(stored.into_iter().flat_map(StoredRules::iter))
+    }
+
+    /// Whether there are none, not even a default.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.default.is_none() && self.iter().next().is_none()
     }
 
     /// The rule for messages that no other meets.
     #[must_use]
     pub fn default_rule(&self) -> Option<&Rule> {
-        self.default.as_ref()
+        self.default.as_deref()
     }
 
     /// The first rule that meets `message`. `[default]` answers what a person sent; events and types that we do not
     /// know want a rule that names them, as in WeChat's own console.
     #[must_use]
-    pub fn find<'m>(&self, message: &Message<'m>) -> Option<Match<'_, 'm>> {
+    pub fn find<'m>(&self, message: &Message<'m>) -> Option<Match<'m>> {
         let subject = Subject::of(message);
-        let met = self.rules.iter().find_map(|rule| {
+        let meets = |rule: Arc<Rule>| {
             let captures = rule.when.meets(&subject)?;
             Some(Match { rule, captures })
-        });
+        };
+        let met = match &self.rules {
+            Source::Ready(rules) => rules.iter().find_map(|rule| {
+                let captures = rule.when.meets(&subject)?;
+                Some(Match { rule: rule.clone(), captures })
+            }),
+            Source::Stored(rules) => rules.candidates(&subject).find_map(meets),
+        };
         met.or_else(|| {
             let sent_by_a_person = !matches!(message.content, Content::Event(_) | Content::Unknown { .. });
-            let rule = self.default.as_ref().filter(|_| sent_by_a_person)?;
+            let rule = self.default.clone().filter(|_| sent_by_a_person)?;
             Some(Match { rule, captures: Captures::default() })
         })
     }

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
+use serde::{Deserialize, Serialize};
 
 use super::condition::Captures;
 use super::fields::{self, Field};
@@ -53,9 +54,11 @@ pub struct Scope<'a> {
 }
 
 /// A text with places to fill in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String")]
 pub struct Template {
     source: String,
+    #[serde(skip)]
     form: Form,
 }
 
@@ -187,6 +190,12 @@ impl Write for Bounded {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl From<String> for Template {
+    fn from(source: String) -> Self {
+        Self::new(source)
     }
 }
 

@@ -1,0 +1,287 @@
+//! A config that checked, in a form that a CGI process has ready in no time: the rules as bytes, everything else as
+//! the TOML that it was, which is short.
+//!
+//! It lies beside the last good copy and is made anew whenever the config, its rights or the build of wxcgi differ.
+//! Nobody has to know of it: without it everything is the same, a little later. Secrets stand in it no more than in
+//! the copy, and those in files or variables are read anew by every process.
+
+use std::fs::Metadata;
+use std::hash::{DefaultHasher, Hasher};
+use std::ops::Range;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use toml::de::{DeTable, DeValue};
+
+use super::load::Stamp;
+use super::{Config, Thoroughness, fault};
+use crate::rules::Rules;
+
+/// What the bytes begin with; the rules follow it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Header<'a> {
+    build: &'a str,
+    stamp: Stamp,
+    /// Of the config's text.
+    checksum: u64,
+    /// The config without its rules; `None` if they cannot be taken out.
+    rest: Option<&'a str>,
+}
+
+/// What became of a compiled config.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It serves.
+    Config(Box<Config>),
+    /// There is none of this version of the config: one should be made.
+    Nothing,
+    /// This config cannot be compiled, or not be read now: it has to be parsed.
+    Unfit,
+}
+
+const CHECKSUM_BYTES: usize = size_of::<u64>();
+
+/// Makes the bytes of a config that was read from `text`.
+pub(super) fn compile(config: &Config, text: &str, metadata: &Metadata, folder: &Path) -> Option<Vec<u8>> {
+    let rest = without_rules(text).filter(|rest| is_all_but_rules(rest, config, folder));
+    let header = Header {
+        build: env!("WXCGI_BUILD"),
+        stamp: Stamp::from(metadata),
+        checksum: checksum(text.as_bytes()),
+        rest: rest.as_deref(),
+    };
+    let mut bytes = postcard::to_extend(&header, vec![0; CHECKSUM_BYTES]).ok()?;
+    if rest.is_some() {
+        bytes.extend(config.rules.to_bytes().ok()?);
+    }
+    let (place, content) = bytes.split_first_chunk_mut::<CHECKSUM_BYTES>()?;
+    *place = checksum(content).to_le_bytes();
+    Some(bytes)
+}
+
+/// The config that `bytes` were made of, if that was this `text`.
+pub(super) fn read(bytes: Vec<u8>, text: &str, metadata: &Metadata, folder: &Path) -> Found {
+    let Some((header, start)) = header(&bytes).filter(|(header, _)| header.is_of(text, metadata)) else {
+        return Found::Nothing;
+    };
+    let parsed = header.rest.and_then(|rest| Config::parse(rest, folder, Thoroughness::CheckedBefore).0);
+    match (parsed, Rules::from_bytes(bytes, start)) {
+        (Some(config), Ok(rules)) => Found::Config(Box::new(Config { rules, ..config })),
+        _ => Found::Unfit,
+    }
+}
+
+/// The header of whole bytes, and where they go on.
+fn header(bytes: &[u8]) -> Option<(Header<'_>, usize)> {
+    let (sum, content) = bytes.split_first_chunk()?;
+    if u64::from_le_bytes(*sum) != checksum(content) {
+        return None;
+    }
+    let (header, rules) = postcard::take_from_bytes(content).ok()?;
+    Some((header, bytes.len() - rules.len()))
+}
+
+impl Header<'_> {
+    fn is_of(&self, text: &str, metadata: &Metadata) -> bool {
+        self.build == env!("WXCGI_BUILD")
+            && self.stamp == Stamp::from(metadata)
+            && self.checksum == checksum(text.as_bytes())
+    }
+}
+
+/// Tells versions and damage apart, not forgeries: who can write the bytes can write the config.
+fn checksum(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// The tables that hold rules.
+const RULE_TABLES: [&str; 2] = ["rule", "default"];
+
+/// The text without the tables of the rules: each ends where the next table begins that is not part of one. `None` if
+/// the text is no TOML. Where rules are not written as tables this gives nonsense, which [`is_all_but_rules`] sees.
+fn without_rules(text: &str) -> Option<String> {
+    let document = DeTable::parse(text).ok()?;
+    let mut headers = Vec::new();
+    for (key, value) in document.get_ref() {
+        let is_rule = RULE_TABLES.contains(&key.get_ref().as_ref());
+        note_headers(value.get_ref(), value.span(), is_rule, &mut headers);
+    }
+    headers.sort_by_key(|(span, _)| span.start);
+    let mut rest = String::with_capacity(text.len());
+    let (mut kept, mut is_rule) = (0, false);
+    for (span, begins_rule) in headers {
+        if !is_rule {
+            rest.push_str(text.get(kept..span.start)?);
+        }
+        (kept, is_rule) = (span.start, begins_rule);
+    }
+    if !is_rule {
+        rest.push_str(text.get(kept..)?);
+    }
+    Some(rest)
+}
+
+/// Notes where tables stand, those inside others too.
+fn note_headers(
+    value: &DeValue<'_>,
+    span: Range<usize>,
+    is_rule: bool,
+    headers: &mut Vec<(Range<usize>, bool)>,
+) {
+    match value {
+        DeValue::Table(table) => {
+            headers.push((span, is_rule));
+            for (_, value) in table {
+                note_headers(value.get_ref(), value.span(), is_rule, headers);
+            }
+        }
+        DeValue::Array(items) => {
+            items.iter().for_each(|item| note_headers(item.get_ref(), item.span(), is_rule, headers));
+        }
+        _ => {}
+    }
+}
+
+/// Whether `rest` says the same as the config it was taken from, and nothing of rules.
+fn is_all_but_rules(rest: &str, config: &Config, folder: &Path) -> bool {
+    let (parsed, faults) = Config::parse(rest, folder, Thoroughness::Full);
+    let clean = faults.iter().all(|fault| fault.severity == fault::Severity::Warning);
+    clean && parsed.is_some_and(|parsed| parsed.has_same_settings(config) && parsed.rules.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+
+    const ACCOUNT: &str = "[account]\ntoken = \"mytoken\"\n";
+
+    /// A config as a file, with what it says and what was compiled of it.
+    struct Compiled {
+        folder: tempfile::TempDir,
+        text: String,
+        config: Config,
+        bytes: Vec<u8>,
+    }
+
+    fn compiled(text: &str) -> Compiled {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.toml"), text).unwrap();
+        let (config, faults) = Config::parse(text, folder.path(), Thoroughness::Full);
+        let config = config.unwrap_or_else(|| panic!("{faults:?}"));
+        let mut compiled = Compiled { folder, text: text.to_owned(), config, bytes: Vec::new() };
+        compiled.bytes =
+            compile(&compiled.config, text, &compiled.metadata(), compiled.folder.path()).unwrap();
+        compiled
+    }
+
+    impl Compiled {
+        fn metadata(&self) -> Metadata {
+            fs::metadata(self.folder.path().join("a.toml")).unwrap()
+        }
+
+        fn read(&self) -> Found {
+            read(self.bytes.clone(), &self.text, &self.metadata(), self.folder.path())
+        }
+
+        /// What is read says the same as the config itself.
+        fn assert_same(&self) {
+            let found = self.read();
+            let Found::Config(found) = found else { panic!("{found:?}: {}", self.text) };
+            assert!(found.has_same_settings(&self.config));
+            assert_eq!(rules(&found), rules(&self.config), "{}", self.text);
+        }
+    }
+
+    fn rules(config: &Config) -> String {
+        let rules: Vec<_> = config.rules.iter().collect();
+        format!("{rules:?} {:?}", config.rules.default_rule())
+    }
+
+    #[test]
+    fn all_examples_say_the_same_when_compiled() {
+        let examples = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/examples"));
+        let examples = fs::read_dir(examples).unwrap().map(|entry| entry.unwrap().path());
+        let texts = examples.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
+        let texts: Vec<_> = texts.map(|path| fs::read_to_string(path).unwrap()).collect();
+        assert!(!texts.is_empty());
+        texts.iter().map(String::as_str).chain([crate::config::SAMPLE]).for_each(|text| {
+            compiled(text).assert_same();
+        });
+    }
+
+    #[test]
+    fn rules_are_taken_out_however_they_are_written() {
+        for rules in [
+            "",
+            "[default]\nreply = \"d\"\n[log]\nlevel = \"warn\"\n",
+            "[[rule]]\nwhen.text = \"a\"\nreply = \"b\"\n[server]\nmax_body = \"1KiB\"\n[[rule]]\nreply = \"d\"\n\
+                [rule.when]\ntext = [\"c\", \"e\"]\n[log]\nlevel = \"warn\"\n",
+            "[[rule]]\nwhen = { text = \"a\" }\nreply = \"\"\"\n[server]\n[[rule]]\n\"\"\"\n[log]\n",
+            "[[rule]]\nwhen.regex = '^\\d+$'\nreply.news = [{ title = \"t\", url = \"https://a.example/\" }]\n\
+                [[rule]]\nwhen.text = \"b\"\n[[rule.reply.news]]\ntitle = \"t\"\nurl = \"https://a.example/\"\n",
+            "[[rule]] # one\npriority = 1\nwhen.text = \"a\"\nreply = \"{{ message.content | upper }}\"\n # [server]\n",
+        ] {
+            compiled(&format!("{ACCOUNT}{rules}")).assert_same();
+            compiled(&format!("{rules}{ACCOUNT}")).assert_same();
+        }
+    }
+
+    #[test]
+    fn rules_that_are_no_tables_are_left_to_the_parser() {
+        let inline = "rule = [{ when = { text = \"a\" }, reply = \"b\" }]\ndefault.reply = \"d\"\n";
+        let compiled = compiled(&format!("{inline}{ACCOUNT}"));
+        assert!(matches!(compiled.read(), Found::Unfit), "{:?}", compiled.read());
+    }
+
+    #[test]
+    fn another_version_and_other_rights_want_another() {
+        let mut compiled = compiled(&format!("{ACCOUNT}[default]\nreply = \"a\"\n"));
+        compiled.assert_same();
+        compiled.text = compiled.text.replace("\"a\"", "\"b\"");
+        assert!(matches!(compiled.read(), Found::Nothing));
+        compiled.text = compiled.text.replace("\"b\"", "\"a\"");
+        compiled.assert_same();
+        // Written anew with the same bytes it has another time.
+        let path = compiled.folder.path().join("b.toml");
+        fs::write(&path, &compiled.text).unwrap();
+        fs::rename(path, compiled.folder.path().join("a.toml")).unwrap();
+        assert!(matches!(compiled.read(), Found::Nothing));
+    }
+
+    #[test]
+    fn damage_is_seen_wherever_it_is() {
+        let mut compiled = compiled(&format!("{ACCOUNT}[[rule]]\nwhen.text = \"a\"\nreply = \"b\"\n"));
+        for place in 0..compiled.bytes.len() {
+            compiled.bytes[place] ^= 0x10;
+            assert!(matches!(compiled.read(), Found::Nothing), "byte {place}");
+            compiled.bytes[place] ^= 0x10;
+        }
+        let whole = compiled.bytes.clone();
+        for length in 0..whole.len() {
+            compiled.bytes.truncate(whole.len() - 1 - length);
+            assert!(matches!(compiled.read(), Found::Nothing));
+        }
+    }
+
+    #[test]
+    fn a_secret_of_a_file_is_read_anew_and_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("token");
+        fs::write(&secret, "first").unwrap();
+        let config = format!(
+            "[account]\ntoken = {{ file = {:?} }}\n[default]\nreply = \"a\"\n",
+            secret.display().to_string()
+        );
+        let compiled = compiled(&config);
+        assert!(!compiled.bytes.windows(5).any(|bytes| bytes == b"first"));
+        fs::write(&secret, "second").unwrap();
+        let Found::Config(found) = compiled.read() else { panic!("not found") };
+        assert_eq!(found.account.token.expose(), "second");
+        fs::remove_file(&secret).unwrap();
+        assert!(matches!(compiled.read(), Found::Unfit));
+    }
+}
