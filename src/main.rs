@@ -1,15 +1,17 @@
 //! The program `wxcgi`: finds out who started it, and hands over.
+#![no_main]
 
-use std::process::ExitCode;
+mod start;
 
 use wxcgi::account::{self, NoAccount};
 use wxcgi::cli;
 use wxcgi::config::LogSettings;
-use wxcgi::config::load::open_for_service;
+use wxcgi::config::load::{Service, open_for_service};
 use wxcgi::config::places::{Origin, state_folder};
 use wxcgi::gateway::{Application, Door, cgi, find_door, log_panics, started_by_web_server};
 
-fn main() -> ExitCode {
+/// The program; gives its exit code.
+fn run() -> i32 {
     log_panics();
     // Apache passes a query without `=` as arguments (RFC 3875 §4.4): a request must not become a command.
     match find_door() {
@@ -18,15 +20,15 @@ fn main() -> ExitCode {
         Door::FastCgi(listeners) => cli::run(Some(listeners)),
         Door::Misconfigured => {
             LogSettings::default().start();
-            exit_code(&cgi::refuse_misconfigured())
+            i32::from(cgi::refuse_misconfigured().is_err())
         }
         Door::Person => cli::run(None),
     }
 }
 
 /// Answers the one request that this process was started for.
-fn serve_cgi() -> ExitCode {
-    let (_, loaded) = open_for_service(&Origin::Searched, state_folder().as_deref());
+fn serve_cgi() -> i32 {
+    let (_, loaded) = open_for_service(&Origin::Searched, state_folder().as_deref(), Service::OneRequest);
     match &loaded {
         Ok(loaded) => loaded.config.log.start(),
         Err(_) => LogSettings::default().start(),
@@ -37,12 +39,8 @@ fn serve_cgi() -> ExitCode {
     }
 }
 
-fn answer_cgi(app: &dyn Application) -> ExitCode {
+fn answer_cgi(app: &dyn Application) -> i32 {
     let served = cgi::serve(app);
     // At once, without destructors: the web server waits for our end, and all memory goes with us.
     std::process::exit(i32::from(served.is_err()))
-}
-
-fn exit_code(result: &std::io::Result<()>) -> ExitCode {
-    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

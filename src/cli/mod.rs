@@ -8,7 +8,6 @@ mod simulate;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -16,10 +15,12 @@ use crate::config::load::{self, Loaded, Unusable};
 use crate::config::places::Origin;
 use crate::gateway::Listener;
 
+/// What was asked for is done.
+const DONE: i32 = 0;
 /// What was asked for failed.
-const FAILED: u8 = 1;
+const FAILED: i32 = 1;
 /// The command or the config is wrong.
-const WRONG: u8 = 2;
+const WRONG: i32 = 2;
 
 /// The server side of a WeChat Official Account (微信公众号): CGI behind Apache, FastCGI behind nginx.
 ///
@@ -106,7 +107,7 @@ impl From<std::io::Error> for Failure {
 
 /// Runs the command line, and gives the exit code. `listeners` are sockets that the process was started with.
 #[must_use]
-pub fn run(listeners: Option<Vec<Listener>>) -> ExitCode {
+pub fn run(listeners: Option<Vec<Listener>>) -> i32 {
     let is_command = std::env::args_os().len() > 1;
     match listeners {
         Some(listeners) if !is_command => fastcgi::serve_by_default(listeners),
@@ -115,7 +116,7 @@ pub fn run(listeners: Option<Vec<Listener>>) -> ExitCode {
             Ok(Cli { command: None }) => finish(print_line(&Cli::command().render_help().to_string())),
             Err(error) => {
                 let _ = error.print();
-                ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG))
+                error.exit_code()
             }
         },
     }
@@ -138,9 +139,10 @@ impl Command {
     }
 }
 
-fn finish(result: Result<(), Failure>) -> ExitCode {
+/// The exit code of what was done, after its lines for people.
+fn finish(result: Result<(), Failure>) -> i32 {
     let (code, lines) = match result {
-        Ok(()) => return ExitCode::SUCCESS,
+        Ok(()) => return DONE,
         Err(Failure::Failed(why)) => (FAILED, vec![why]),
         Err(Failure::Usage(why)) => (WRONG, vec![why]),
         Err(Failure::Config(Unusable(faults))) => {
@@ -150,7 +152,7 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
     for line in lines.iter().filter(|line| !line.is_empty()) {
         let _ = writeln!(std::io::stderr(), "wxcgi: {line}");
     }
-    ExitCode::from(code)
+    code
 }
 
 /// Writes to stdout. A reader that has gone (`| head`) is no error.
