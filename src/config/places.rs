@@ -114,8 +114,8 @@ fn variable(name: &str) -> Option<OsString> {
 
 /// `HOME`, or the home of our user in `/etc/passwd`: web servers and suexec clear the environment.
 ///
-/// The file is read here because asking the C library would load its NSS modules into a statically linked program,
-/// which crashes where the user is not in the file (seen with `nss-systemd` and glibc 2.36).
+/// The file is read here: the C library would read `nsswitch.conf` first, and in a statically linked program it crashes
+/// in the modules named there, unless it is linked as `.cargo/rustc-static` does.
 fn home() -> Option<PathBuf> {
     let home = variable("HOME").map(PathBuf::from).or_else(|| {
         let passwd = std::fs::read("/etc/passwd").ok()?;
