@@ -8,6 +8,7 @@ mod config;
 mod examples;
 mod fastcgi_peers;
 mod golden;
+mod limits;
 mod logging;
 mod replies;
 mod secure;

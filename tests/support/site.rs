@@ -41,6 +41,7 @@ pub(crate) struct Plan {
     config: Config,
     more_configs: Vec<(String, String)>,
     takes_folder: bool,
+    arguments: Vec<OsString>,
     second_location: Option<(String, String)>,
     served_by: Option<u16>,
 }
@@ -61,6 +62,7 @@ impl Site {
             config: Config::Absent,
             more_configs: Vec::new(),
             takes_folder: false,
+            arguments: Vec::new(),
             second_location: None,
             served_by: None,
         }
@@ -216,6 +218,12 @@ impl Plan {
         self
     }
 
+    /// More arguments of the responder.
+    pub(crate) fn with_arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(OsString::from));
+        self
+    }
+
     /// The snippet a second time, for [`Door::NginxUnix`]: at `path`, with the line for several accounts switched on.
     pub(crate) fn with_location_for(mut self, config: &str, path: &str) -> Self {
         self.second_location = Some((config.to_owned(), path.to_owned()));
@@ -258,6 +266,7 @@ impl Plan {
         if self.takes_folder {
             arguments.extend(["--config-dir".into(), layout.more_configs.clone().into()]);
         }
+        arguments.extend(self.arguments);
         let mut site = Site {
             door: self.door,
             path: self.path,

@@ -96,7 +96,7 @@ impl<'a> Server<'a> {
             signals,
             answers: Arc::new(Answers::new(Waker::new(registry, WAKER)?)),
             entrances: entrances.collect::<io::Result<_>>()?,
-            peers: Peers::new(options.max_connections),
+            peers: Peers::new(options.max_connections, options.params),
             options,
             poll,
             buffer: vec![0; READ_SIZE],

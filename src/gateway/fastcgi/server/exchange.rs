@@ -93,7 +93,9 @@ impl Server<'_> {
     fn act(&mut self, peer: &mut Peer, event: &Event) {
         match event {
             Event::More => {}
-            Event::Request if peer.shed => self.refuse(peer, Refusal::Overloaded),
+            Event::Request if peer.shed => {
+                self.refuse(peer, Refusal::Overloaded(self.options.max_connections));
+            }
             Event::Request => self.hand_over(peer),
             Event::Refused(refusal) => self.refuse(peer, *refusal),
             Event::Finished => peer.ending = true,
@@ -122,6 +124,11 @@ impl Server<'_> {
             log::error!(target: "gateway", "the handler gave no answer; answered in its place");
         }
         self.reply(peer, &guard::answer_or_default(self.app, answer));
+    }
+
+    /// Answers for a handler that takes too long.
+    pub(super) fn answer_in_its_place(&mut self, peer: &mut Peer) {
+        self.reply(peer, &guard::answer_or_default(self.app, None));
     }
 
     pub(super) fn refuse(&mut self, peer: &mut Peer, refusal: Refusal) {
