@@ -94,7 +94,7 @@ impl Application for NoAccount {
             _ => Response::text(405, "method not allowed\n").with_header("Allow", "GET, POST"),
         };
         let (from, status) = (address_shown(request.remote_addr()), response.status);
-        log::error!(target: "account", "no config for a call from {from}; answered {status} unread");
+        log::error!(target: "account", kind = "no config"; "no config for a call from {from}; answered {status} unread");
         responder.respond(response);
     }
 
@@ -193,7 +193,7 @@ impl Accounts {
         }
         if !self.may_take(named) {
             log::error!(
-                target: "account",
+                target: "account", kind = "config not listed";
                 "the web server names the config {}, which is neither on the command line nor in --config-dir",
                 shown(&named.to_string_lossy())
             );

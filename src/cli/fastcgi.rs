@@ -79,7 +79,9 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>) -> Result<(), Fa
     }
     // A responder without a config serves all the same: WeChat gets a legal body.
     let accounts = Accounts::new(opened, args.config_dir, state);
-    fastcgi::serve(listeners, options, &accounts).map_err(|error| Failure::Failed(error.to_string()))
+    let served = fastcgi::serve(listeners, options, &accounts);
+    log::logger().flush();
+    served.map_err(|error| Failure::Failed(error.to_string()))
 }
 
 fn absolute(path: &std::path::Path) -> PathBuf {

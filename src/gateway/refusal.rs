@@ -48,7 +48,7 @@ impl Refusal {
     /// Writes the one line of log that a refusal gets.
     pub(crate) fn log(self, request: &Request) {
         let (from, status) = (address_shown(request.remote_addr()), self.status());
-        log::warn!(target: "gateway", "refused a request of {from} with {status}: {self}");
+        log::warn!(target: "gateway", kind = self.reason(); "refused a request of {from} with {status}: {self}");
     }
 
     /// The HTTP status.

@@ -277,7 +277,7 @@ impl Peers {
     /// Lets a connection wait in its place.
     pub(super) fn park(&mut self, mut peer: Box<Peer>, registry: &Registry) {
         if let Err(error) = peer.watch(registry) {
-            log::error!(target: "gateway", "cannot watch a connection: {error}; closed it");
+            log::error!(target: "gateway", kind = "cannot watch"; "cannot watch a connection: {error}; closed it");
             self.release(peer);
         } else if let Some(place) = self.waiting.get_mut(peer.place) {
             *place = Some(peer);

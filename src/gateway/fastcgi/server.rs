@@ -23,6 +23,7 @@ use super::entrance::Entrance;
 use super::peer::Peers;
 use super::{Options, Signals};
 use crate::gateway::{Application, Listener, guard};
+use crate::logging;
 
 /// Bytes read at once: a callback comes whole.
 const READ_SIZE: usize = 64 * 1024;
@@ -75,6 +76,8 @@ struct Server<'a> {
     /// Nobody is accepted before.
     accept_from: Option<Instant>,
     accept_trouble_logged: Option<Instant>,
+    /// When the log has lines to tell of that it held back.
+    next_summary: Option<Instant>,
     /// Until when the loop may finish what it has accepted, once it is told to end.
     draining: Option<Instant>,
     over: bool,
@@ -107,6 +110,7 @@ impl<'a> Server<'a> {
             next_sweep: None,
             accept_from: None,
             accept_trouble_logged: None,
+            next_summary: None,
             draining: None,
             over: false,
         })
@@ -125,6 +129,7 @@ impl<'a> Server<'a> {
             self.go_on();
             self.sweep();
             self.take_arrivals();
+            self.next_summary = logging::summarize(self.now);
         }
         self.finish();
         Ok(())
@@ -140,7 +145,8 @@ impl<'a> Server<'a> {
         if crowd || !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.next_sweep, self.accept_from, self.draining].into_iter().flatten().min();
+        let next =
+            [self.next_sweep, self.accept_from, self.draining, self.next_summary].into_iter().flatten().min();
         next.map(|next| next.saturating_duration_since(Instant::now()))
     }
 

@@ -102,7 +102,7 @@ impl Server<'_> {
             Fate::Waits | Fate::Ends => {
                 self.peers.release(peer);
                 let limit = self.options.max_connections;
-                log::info!(target: "gateway", "closed an idle connection: `max_connections` ({limit}) are in use");
+                log::info!(target: "gateway", kind = "max_connections"; "closed an idle connection: `max_connections` ({limit}) are in use");
                 return true;
             }
         }
@@ -121,7 +121,7 @@ impl Server<'_> {
         let mut out = Vec::new();
         record::push_stdout(&mut out, id, |out| refusal.response().write_to(out, false));
         record::push_end_request(&mut out, id, ProtocolStatus::RequestComplete);
-        log::warn!(target: "gateway", "turned a connection away with 503: {refusal}");
+        log::warn!(target: "gateway", kind = "turned away"; "turned a connection away with 503: {refusal}");
         // A peer that cannot take so little at once has gone.
         let _ = stream.write(&out);
         stream.end_writing();

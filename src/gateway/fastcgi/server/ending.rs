@@ -35,13 +35,13 @@ impl Server<'_> {
             Phase::Reading if peer.connection.give_up() => self.refuse(&mut peer, Refusal::TooSlow(limit)),
             Phase::Answering => {
                 log::error!(
-                    target: "gateway",
+                    target: "gateway", kind = key;
                     "the handler gave no answer within `{key}` ({limit:?}); answered in its place"
                 );
                 self.answer_in_its_place(&mut peer);
             }
             Phase::Idle => {
-                log::info!(target: "gateway", "closed a connection: no request within `{key}` ({limit:?})");
+                log::info!(target: "gateway", kind = key; "closed a connection: no request within `{key}` ({limit:?})");
                 return self.peers.release(peer);
             }
             Phase::Fresh | Phase::Reading | Phase::Writing | Phase::Lingering => {
@@ -50,7 +50,7 @@ impl Server<'_> {
                     Phase::Lingering => "did not end after its answer",
                     _ => "sent no request",
                 };
-                log::warn!(target: "gateway", "closed a connection that {omission} within `{key}` ({limit:?})");
+                log::warn!(target: "gateway", kind = key; "closed a connection that {omission} within `{key}` ({limit:?})");
                 return self.peers.release(peer);
             }
         }

@@ -100,7 +100,7 @@ impl Server<'_> {
             Event::Refused(refusal) => self.refuse(peer, *refusal),
             Event::Finished => peer.ending = true,
             Event::Broken(reason) => {
-                log::warn!(target: "gateway", "closed a connection that broke the protocol: {reason}");
+                log::warn!(target: "gateway", kind = "broken protocol"; "closed a connection that broke the protocol: {reason}");
                 peer.ending = true;
             }
         }
@@ -121,7 +121,7 @@ impl Server<'_> {
 
     pub(super) fn answer(&mut self, peer: &mut Peer, answer: Option<Response>) {
         if answer.is_none() {
-            log::error!(target: "gateway", "the handler gave no answer; answered in its place");
+            log::error!(target: "gateway", kind = "no answer"; "the handler gave no answer; answered in its place");
         }
         self.reply(peer, &guard::answer_or_default(self.app, answer));
     }
