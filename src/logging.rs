@@ -15,9 +15,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use rate_limit::{Kind, RateLimit, WINDOW};
 use rustix::fs::OFlags;
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger};
@@ -57,10 +57,17 @@ pub fn summarize(now: Instant) -> Option<Instant> {
     LOG.get().and_then(|log| log.summarize(now))
 }
 
+/// The last error that the log was told of, held back or not, and when that was.
+#[must_use]
+pub fn last_error() -> Option<(SystemTime, String)> {
+    LOG.get()?.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 /// The log of this process, with floods kept out of it.
 struct Limited {
     log: Box<WriteLogger<Lines>>,
     limit: Mutex<RateLimit>,
+    last_error: Mutex<Option<(SystemTime, String)>>,
     /// Whether there may be something to summarize: asked in every turn of a loop, which should cost nothing.
     holds: AtomicBool,
 }
@@ -69,7 +76,7 @@ impl Limited {
     fn new(level: LevelFilter, sink: Sink) -> Self {
         // The line is put together in memory: simplelog writes it piece by piece.
         let log = WriteLogger::new(level, format(), Lines { sink, line: Vec::new() });
-        Self { log, limit: Mutex::default(), holds: AtomicBool::new(false) }
+        Self { log, limit: Mutex::default(), last_error: Mutex::default(), holds: AtomicBool::new(false) }
     }
 
     fn summarize(&self, now: Instant) -> Option<Instant> {
@@ -105,6 +112,11 @@ impl Log for Limited {
     fn log(&self, record: &Record<'_>) {
         if !self.enabled(record.metadata()) {
             return;
+        }
+        if record.level() == Level::Error {
+            let line = format!("{}: {}", record.target(), record.args()).replace(['\r', '\n'], " ");
+            let last = Some((SystemTime::now(), line));
+            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = last;
         }
         let now = Instant::now();
         self.summarize(now);

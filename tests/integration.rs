@@ -13,4 +13,5 @@ mod logging;
 mod replies;
 mod secure;
 mod snippets;
+mod status;
 mod verification;

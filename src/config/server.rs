@@ -2,8 +2,11 @@
 //!
 //! Every limit has a range: a typing error is not to leave the process without bounds, nor to refuse WeChat itself.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::fault::Fault;
 use super::table::Table;
@@ -19,6 +22,8 @@ pub struct ServerSettings {
     pub deadline: Duration,
     /// Timestamps further from now are refused; `None` takes any. Default 10 minutes.
     pub clock_skew: Option<Duration>,
+    /// The status page: who may see it beside this machine itself. `None` is off.
+    pub status: Option<Vec<IpNet>>,
     /// FastCGI connections served at once; `None` is as many as the descriptors allow.
     pub max_connections: Option<u32>,
     /// How much the parameters of a FastCGI request may be.
@@ -33,6 +38,7 @@ impl Default for ServerSettings {
             max_body: 256 << 10,
             deadline: Duration::from_millis(4500),
             clock_skew: Some(Duration::from_secs(600)),
+            status: None,
             max_connections: None,
             params: ParamLimits::default(),
             deadlines: Deadlines::default(),
@@ -54,6 +60,7 @@ impl ServerSettings {
         let Some(table) = table else { return settings };
         read_size(&table, "max_body", 64..=16 * MIB, &mut settings.max_body);
         settings.read_times(&table);
+        settings.read_status(&table);
         settings.read_limits(&table);
         table.finish();
         settings
@@ -73,6 +80,26 @@ impl ServerSettings {
             let span = table.key_span("deadline");
             table.faults.push(Fault::at(span, "WeChat hangs up after 5 s; `deadline` must be shorter"));
         }
+    }
+
+    fn read_status(&mut self, table: &Table<'_>) {
+        let is_on = table.flag("status").unwrap_or(false);
+        let listed = table.texts("status_allow").unwrap_or_default();
+        let mut allowed = Vec::with_capacity(listed.len());
+        for text in listed {
+            match network(text.value) {
+                Some(network) => allowed.push(network),
+                None => table.faults.push(
+                    Fault::at(text.span, format!("`{}` is neither an IP address nor a network", text.value))
+                        .cure("write \"10.0.0.5\", \"192.168.0.0/16\" or \"2001:db8::/32\""),
+                ),
+            }
+        }
+        if !is_on && !allowed.is_empty() {
+            let fault = Fault::at(table.key_span("status_allow"), "there is no status page to see");
+            table.faults.push(fault.cure("switch it on: status = true").warning());
+        }
+        self.status = is_on.then_some(allowed);
     }
 
     fn read_limits(&mut self, table: &Table<'_>) {
@@ -110,6 +137,11 @@ impl ServerSettings {
         options.params = self.params;
         options.deadlines = self.deadlines.clone();
     }
+}
+
+/// An address, or a network of them.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse::<IpAddr>().map(|address| address.to_canonical().into()).or_else(|_| text.parse()).ok()
 }
 
 fn read_size(table: &Table<'_>, key: &'static str, range: RangeInclusive<usize>, bytes: &mut usize) {
@@ -171,6 +203,26 @@ mod tests {
             drain: secs(9),
         };
         assert_eq!(options.deadlines, deadlines);
+    }
+
+    #[test]
+    fn the_status_page_is_off_unless_switched_on() {
+        assert_eq!(read("").0.unwrap().status, None);
+        assert_eq!(read("status = false").0.unwrap().status, None);
+        assert_eq!(read("status = true").0.unwrap().status, Some(Vec::new()));
+        let (settings, faults) =
+            read("status = true\nstatus_allow = [\"10.0.0.5\", \"192.168.0.0/16\", \"2001:db8::/32\"]");
+        let networks: Vec<_> = settings.unwrap().status.unwrap().iter().map(IpNet::to_string).collect();
+        assert_eq!(
+            (networks, faults),
+            (vec!["10.0.0.5/32".into(), "192.168.0.0/16".into(), "2001:db8::/32".into()], vec![])
+        );
+        let (settings, faults) = read("status_allow = \"10.0.0.5\"");
+        assert!(settings.unwrap().status.is_none() && faults == ["there is no status page to see"]);
+        for bad in ["localhost", "10.0.0.5/33", "10.0.0", ""] {
+            let (settings, faults) = read(&format!("status = true\nstatus_allow = [\"{bad}\"]"));
+            assert!(settings.is_none() && faults[0].contains("neither an IP address nor a network"), "{bad}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub fn call(app: &dyn Application, request: &Request, patience: Duration) -> Res
     guard::run("handler", || app.handle(request, responder));
     let answer = mailbox.wait(patience);
     match &answer {
-        Some(Answer::Given(_)) => {}
+        Some(Answer::Given(_) | Answer::Page(_)) => {}
         Some(Answer::Dropped) => {
             log::error!(target: "gateway", "the handler gave no answer; answered in its place");
         }
@@ -27,7 +27,7 @@ pub fn call(app: &dyn Application, request: &Request, patience: Duration) -> Res
             "the handler gave no answer within `answer_timeout` ({patience:?}); answered in its place"
         ),
     }
-    guard::answer_or_default(app, answer.and_then(Answer::given))
+    guard::answer_or_default(app, answer.and_then(|answer| answer.given(|| None)))
 }
 
 /// Holds one answer until it is fetched.
@@ -94,6 +94,14 @@ mod tests {
     fn a_dropped_responder_and_a_panic_are_answered() {
         assert_eq!(answer_of(drop), Response::text(200, "success"));
         assert_eq!(answer_of(|_| panic!("on purpose")), Response::text(200, "success"));
+    }
+
+    #[test]
+    fn a_page_gets_no_numbers_here() {
+        let page = answer_of(|responder| {
+            responder.respond_with_page(|door| Response::text(if door.is_none() { 404 } else { 200 }, ""));
+        });
+        assert_eq!(page.status, 404);
     }
 
     #[test]

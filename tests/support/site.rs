@@ -15,7 +15,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::processes::{PATIENCE, Processes};
-use super::servers::{Layout, start_backend, start_front, start_on, write_config, write_second_location};
+use super::servers::{
+    Layout, start_backend, start_front, start_on, write_config, write_more_locations, write_second_location,
+};
 use super::{Answer, Door, Request, command};
 
 /// A running site; all of it ends when this is dropped. If a test fails, the logs are shown.
@@ -43,6 +45,7 @@ pub(crate) struct Plan {
     takes_folder: bool,
     arguments: Vec<OsString>,
     second_location: Option<(String, String)>,
+    more_locations: Option<String>,
     served_by: Option<u16>,
 }
 
@@ -64,6 +67,7 @@ impl Site {
             takes_folder: false,
             arguments: Vec::new(),
             second_location: None,
+            more_locations: None,
             served_by: None,
         }
     }
@@ -230,6 +234,12 @@ impl Plan {
         self
     }
 
+    /// More of nginx's config beside the snippet, with the documented socket, for [`Door::NginxUnix`].
+    pub(crate) fn with_more_locations(mut self, text: &str) -> Self {
+        self.more_locations = Some(text.to_owned());
+        self
+    }
+
     /// Somebody else's responder, for [`Door::NginxTcp`]: at this port of this machine.
     pub(crate) fn served_by(mut self, port: u16) -> Self {
         self.served_by = Some(port);
@@ -279,6 +289,9 @@ impl Plan {
         };
         if let Some((config, path)) = &self.second_location {
             write_second_location(&site.layout, path, &site.layout.more_configs.join(config));
+        }
+        if let Some(text) = &self.more_locations {
+            write_more_locations(&site.layout, text);
         }
         let backend_port = if let Some(port) = self.served_by {
             port

@@ -7,13 +7,14 @@
 mod accept;
 mod ending;
 mod exchange;
+mod numbers;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mio::event::Event as PollEvent;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -22,7 +23,7 @@ use super::answers::{Answers, Arrival};
 use super::entrance::Entrance;
 use super::peer::Peers;
 use super::{Options, Signals};
-use crate::gateway::{Application, Listener, guard};
+use crate::gateway::{Application, Counts, Listener, guard};
 use crate::logging;
 
 /// Bytes read at once: a callback comes whole.
@@ -70,6 +71,8 @@ struct Server<'a> {
     /// Memory for the arrivals of the next turn.
     arrivals: Vec<Arrival>,
     serial: u64,
+    started: (SystemTime, Instant),
+    counts: Counts,
     now: Instant,
     /// When the next deadline may be over.
     next_sweep: Option<Instant>,
@@ -106,6 +109,8 @@ impl<'a> Server<'a> {
             again: Vec::new(),
             arrivals: Vec::new(),
             serial: 0,
+            started: (SystemTime::now(), Instant::now()),
+            counts: Counts::default(),
             now: Instant::now(),
             next_sweep: None,
             accept_from: None,
@@ -184,7 +189,8 @@ impl<'a> Server<'a> {
             for (ticket, answer) in arrivals.drain(..) {
                 // The peer may have gone since, or been answered in the handler's place.
                 if let Some(mut peer) = self.peers.take_awaiting(ticket.place, ticket.serial) {
-                    self.answer(&mut peer, answer.given());
+                    let answer = answer.given(|| Some(self.status()));
+                    self.answer(&mut peer, answer);
                     self.settle(peer);
                 }
             }

@@ -63,6 +63,7 @@ impl Server<'_> {
         }
         // Most often EMFILE or ENFILE. Who waits stays in the queue until descriptors are free again.
         self.accept_from = Some(self.now + ACCEPT_PAUSE);
+        self.counts.accept_pauses += 1;
         if self.accept_trouble_logged.is_none_or(|logged| self.now >= logged + LOG_PAUSE) {
             self.accept_trouble_logged = Some(self.now);
             let cure = match Errno::from_io_error(error) {
@@ -77,12 +78,14 @@ impl Server<'_> {
 
     fn welcome(&mut self, stream: Stream) {
         let mut live = self.peers.live();
+        self.counts.accepted += 1;
         if live >= self.options.max_connections && self.close_longest_idle() {
             live -= 1;
         }
         if live >= self.options.max_connections.saturating_add(SHED_RESERVE) {
             return self.turn_away(&stream);
         }
+        self.counts.peak = self.counts.peak.max(live + 1);
         let mut peer = self.peers.claim(stream, self.now);
         peer.shed = live >= self.options.max_connections;
         self.settle(peer);
@@ -117,6 +120,7 @@ impl Server<'_> {
         };
         let header = arrived.and_then(|bytes| bytes.first_chunk()).and_then(|bytes| Header::decode(*bytes));
         let id = header.map_or(1, |header| header.id);
+        self.counts.shed += 1;
         let refusal = Refusal::Overloaded(self.options.max_connections);
         let mut out = Vec::new();
         record::push_stdout(&mut out, id, |out| refusal.response().write_to(out, false));

@@ -31,6 +31,7 @@ impl Server<'_> {
     fn expire(&mut self, mut peer: Box<Peer>) {
         let phase = peer.phase();
         let (key, limit) = phase.limit(&self.options.deadlines);
+        self.counts.timeouts.add(key);
         match phase {
             Phase::Reading if peer.connection.give_up() => self.refuse(&mut peer, Refusal::TooSlow(limit)),
             Phase::Answering => {
