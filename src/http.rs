@@ -156,6 +156,14 @@ impl Request {
         }
     }
 
+    /// The paths by which the request is known: what the web server mapped to us, and what stood in the request before a
+    /// rewrite.
+    pub fn paths(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        let uri = self.params.get("REQUEST_URI").unwrap_or_default();
+        let requested = uri.split(|&byte| byte == b'?').next().filter(|path| !path.is_empty());
+        std::iter::once(self.path()).chain(requested.map(Cow::Borrowed))
+    }
+
     /// The address of the client for the log; `-` if the web server does not tell.
     #[must_use]
     pub fn remote_addr(&self) -> &str {

@@ -2,14 +2,23 @@
 //!
 //! Each line leaves in one write to a file opened for appending, so that many processes can write to one file and no
 //! line is torn. ureq stays out of the log: its trace lines hold whole URLs, with secrets in them.
+//!
+//! A line with a `kind` is one that strangers can bring about: of each kind a few are written in ten seconds, and then
+//! how many more there were, so that a flood hides nothing else.
+
+mod rate_limit;
 
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Instant, SystemTime};
 
-use log::LevelFilter;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use rate_limit::{Kind, RateLimit, WINDOW};
 use rustix::fs::OFlags;
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger};
 
@@ -27,14 +36,102 @@ pub fn start(level: LevelFilter, file: Option<&RotatingFile>) {
         Some(Err(failed)) => (Sink::Stderr, Some(failed)),
         None => (Sink::Stderr, None),
     };
-    // The line is put together in memory: simplelog writes it piece by piece.
-    let _ = WriteLogger::init(level, format(), Lines { sink, line: Vec::new() });
+    if log::set_logger(LOG.get_or_init(|| Limited::new(level, sink))).is_ok() {
+        log::set_max_level(level);
+    }
     if let Some((file, error)) = failed {
         log::error!(
             target: "log",
             "cannot write `{}`: {error}; logging to stderr; give a plain file in a folder that wxcgi's user may write",
             file.path.display()
         );
+    }
+}
+
+static LOG: OnceLock<Limited> = OnceLock::new();
+
+/// Writes how many lines were held back, as far as their time is over, and says when to call again; for a loop that
+/// may have nothing else to log. A flood that ends is told of by the next line of any kind as well, and by
+/// [`Log::flush`].
+pub fn summarize(now: Instant) -> Option<Instant> {
+    LOG.get().and_then(|log| log.summarize(now))
+}
+
+/// The last error that the log was told of, held back or not, and when that was.
+#[must_use]
+pub fn last_error() -> Option<(SystemTime, String)> {
+    LOG.get()?.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// The log of this process, with floods kept out of it.
+struct Limited {
+    log: Box<WriteLogger<Lines>>,
+    limit: Mutex<RateLimit>,
+    last_error: Mutex<Option<(SystemTime, String)>>,
+    /// Whether there may be something to summarize: asked in every turn of a loop, which should cost nothing.
+    holds: AtomicBool,
+}
+
+impl Limited {
+    fn new(level: LevelFilter, sink: Sink) -> Self {
+        // The line is put together in memory: simplelog writes it piece by piece.
+        let log = WriteLogger::new(level, format(), Lines { sink, line: Vec::new() });
+        Self { log, limit: Mutex::default(), last_error: Mutex::default(), holds: AtomicBool::new(false) }
+    }
+
+    fn summarize(&self, now: Instant) -> Option<Instant> {
+        if !self.holds.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut limit = self.limit();
+        self.write_summaries(limit.take_over(now));
+        let next = limit.next_over();
+        self.holds.store(next.is_some(), Ordering::Relaxed);
+        next
+    }
+
+    fn write_summaries(&self, kinds: Vec<Kind>) {
+        for Kind { name, level, target, held, .. } in kinds {
+            let window = WINDOW.as_secs();
+            let record = &mut Record::builder();
+            let record = record.level(level).target(&target);
+            self.log.log(&record.args(format_args!("… and {held} more of `{name}` in {window} s")).build());
+        }
+    }
+
+    fn limit(&self) -> MutexGuard<'_, RateLimit> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log for Limited {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.log.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        if record.level() == Level::Error {
+            let line = format!("{}: {}", record.target(), record.args()).replace(['\r', '\n'], " ");
+            let last = Some((SystemTime::now(), line));
+            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = last;
+        }
+        let now = Instant::now();
+        self.summarize(now);
+        if self.limit().admits(record, now) {
+            self.log.log(record);
+        } else {
+            self.holds.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Also tells what was held back so far: to be called when the process ends.
+    fn flush(&self) {
+        let held = self.limit().take_all();
+        self.write_summaries(held);
+        self.log.flush();
     }
 }
 
@@ -313,6 +410,49 @@ mod tests {
         }
         let written = std::fs::read_to_string(&settings.path).unwrap();
         assert_eq!(written, "[ERROR] left   right\nnext\n");
+    }
+
+    #[test]
+    fn a_flood_is_a_few_lines_and_a_number_and_hides_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = file_in(folder.path(), 1 << 20, 2);
+        let log = Limited::new(LevelFilter::Info, Sink::File(settings.open().unwrap()));
+        let flood = [("kind", "forged signature")];
+        for number in 0..5000 {
+            let record = &mut Record::builder();
+            let record = record.level(log::Level::Warn).target("callback").key_values(&flood);
+            log.log(&record.args(format_args!("forged {number}")).build());
+        }
+        log.log(
+            &Record::builder().level(log::Level::Error).target("gateway").args(format_args!("real")).build(),
+        );
+        assert_eq!(log.summarize(Instant::now()).map(|next| next > Instant::now()), Some(true));
+        assert_eq!(log.summarize(Instant::now() + WINDOW), None);
+        log.flush();
+        let written = std::fs::read_to_string(&settings.path).unwrap();
+        let lines: Vec<_> = written.lines().map(|line| line.split_once("Z ").unwrap().1).collect();
+        assert_eq!(lines.len(), 12, "{written}");
+        assert_eq!(lines[9], "[WARN] callback: forged 9");
+        assert_eq!(lines[10], "[ERROR] gateway: real");
+        assert_eq!(lines[11], "[WARN] callback: … and 4990 more of `forged signature` in 10 s");
+    }
+
+    #[test]
+    fn the_end_tells_what_was_held_back_so_far() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = file_in(folder.path(), 1 << 20, 2);
+        let log = Limited::new(LevelFilter::Info, Sink::File(settings.open().unwrap()));
+        let kind = [("kind", "slow")];
+        for _ in 0..12 {
+            log.log(
+                &Record::builder().target("gateway").key_values(&kind).args(format_args!("slow")).build(),
+            );
+        }
+        log.flush();
+        log.flush();
+        let written = std::fs::read_to_string(&settings.path).unwrap();
+        assert!(written.ends_with("… and 2 more of `slow` in 10 s\n"), "{written}");
+        assert_eq!(written.lines().count(), 11);
     }
 
     #[test]

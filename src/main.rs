@@ -8,7 +8,7 @@ use wxcgi::cli;
 use wxcgi::config::LogSettings;
 use wxcgi::config::load::{Service, open_for_service};
 use wxcgi::config::places::{Origin, state_folder};
-use wxcgi::gateway::{Application, Door, cgi, find_door, log_panics, started_by_web_server};
+use wxcgi::gateway::{Application, Deadlines, Door, cgi, find_door, log_panics, started_by_web_server};
 
 /// The program; gives its exit code.
 fn run() -> i32 {
@@ -29,18 +29,21 @@ fn run() -> i32 {
 /// Answers the one request that this process was started for.
 fn serve_cgi() -> i32 {
     let (_, loaded) = open_for_service(&Origin::Searched, state_folder().as_deref(), Service::OneRequest);
-    match &loaded {
-        Ok(loaded) => loaded.config.log.start(),
-        Err(_) => LogSettings::default().start(),
-    }
+    let deadlines = if let Ok(loaded) = &loaded {
+        loaded.config.log.start();
+        loaded.config.server.deadlines.clone()
+    } else {
+        LogSettings::default().start();
+        Deadlines::default()
+    };
     match account::open(loaded) {
-        Some(account) => answer_cgi(&account),
-        None => answer_cgi(&NoAccount),
+        Some(account) => answer_cgi(&account, &deadlines),
+        None => answer_cgi(&NoAccount, &deadlines),
     }
 }
 
-fn answer_cgi(app: &dyn Application) -> i32 {
-    let served = cgi::serve(app);
+fn answer_cgi(app: &dyn Application, deadlines: &Deadlines) -> i32 {
+    let served = cgi::serve(app, deadlines);
     // At once, without destructors: the web server waits for our end, and all memory goes with us.
     std::process::exit(i32::from(served.is_err()))
 }

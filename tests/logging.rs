@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::support::{Door, Keys, Request, Site, WeChat, available, now};
+use crate::support::{Door, Keys, PATIENCE, Request, Site, WeChat, available, now};
 
 /// Not in the config of [`account`] nor in any request, but in no log either.
 const SECRETS: [&str; 4] = [
@@ -449,4 +450,81 @@ fn the_app_id_of_a_foreign_envelope_cannot_forge_a_line() {
     site.receives(&foreign.seal(&WeChat::message("text", "<Content>hi</Content>"))).is(400);
     is_alone("AppID", &lines(&site));
     assert!(lines(&site)[0].contains("another AppID, `wx` from"), "{:?}", lines(&site));
+}
+
+/// How many more lines of `kind` the log says there were.
+fn held_back(lines: &[String], kind: &str) -> usize {
+    let number = |line: &String| {
+        let (_, after) = line.split_once("callback: … and ")?;
+        after.strip_suffix(&format!(" more of `{kind}` in 10 s"))?.parse::<usize>().ok()
+    };
+    lines.iter().filter_map(number).sum()
+}
+
+#[test]
+fn thousands_of_forged_requests_are_a_few_lines_and_hide_nothing() {
+    const AT_ONCE: usize = 4;
+    const EACH: usize = 1000;
+    if !Door::HeldSocket.is_open() {
+        return;
+    }
+    let failing = "[[rule]]\nname = \"fails\"\nwhen.text = \"fail\"\nreply = \"{{ 1 // 0 }}\"\n[default]";
+    let config = account(FILE).replace("[default]", failing);
+    let mut site = Site::behind(Door::HeldSocket).with_config(&config).open();
+    let (port, start) = (site.port(), Instant::now());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                let forged = wechat().says("hi").with("signature", &"0".repeat(40));
+                for _ in 0..EACH {
+                    forged.send(port, "/weixin").is(403);
+                }
+            });
+        }
+        // Amid the flood, what an operator must see.
+        site.receives(&wechat().says("hi")).replies("hello");
+        site.receives(&wechat().says("fail")).acknowledges();
+        site.receives(&wechat().says("hi").without("signature")).is(403);
+    });
+    // What is held back is told at the end at the latest.
+    assert!(site.replace_responder().success());
+    let windows = usize::try_from(start.elapsed().as_secs() / 10 + 1).expect("not that long");
+
+    let lines = lines(&site);
+    for line in &lines {
+        is_whole(line);
+    }
+    let count = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
+    let written = count("] callback: signature mismatch from 127.0.0.1; answered 403");
+    assert_eq!(written + held_back(&lines, "wrong signature"), AT_ONCE * EACH, "{lines:#?}");
+    assert!(written <= 10 * windows, "{written} lines in {windows} windows");
+    assert_eq!(count("text from oABCD…kl met rule 1 `hi`"), 1);
+    assert_eq!(count("[ERROR] callback: rule 3 `fails`"), 1, "{lines:#?}");
+    assert_eq!(count("no `signature` in the query from 127.0.0.1"), 1);
+}
+
+#[test]
+fn a_flood_that_ends_is_told_of_soon_after() {
+    if !Door::FastcgiByHand.is_open() {
+        return;
+    }
+    let site = site(Door::FastcgiByHand, FILE);
+    let told = |lines: &[String]| {
+        let written = lines.iter().filter(|line| line.contains("signature mismatch from")).count();
+        written + held_back(lines, "wrong signature")
+    };
+    let mut sent = 0;
+    while told(&lines(&site)) == sent {
+        assert!(sent < 200, "all of {sent} lines are written");
+        site.receives(&wechat().says("hi").with("signature", &"0".repeat(40))).is(403);
+        sent += 1;
+    }
+    assert!(sent > 10, "{:#?}", lines(&site));
+    // Nobody asks any more.
+    let start = Instant::now();
+    while told(&lines(&site)) < sent {
+        assert!(start.elapsed() < PATIENCE, "{:#?}", lines(&site));
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(told(&lines(&site)), sent, "{:#?}", lines(&site));
 }

@@ -1,5 +1,7 @@
 //! Joins the parts into one Official Account, from its config, and serves it; takes a changed config.
 
+mod status;
+
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,13 +16,15 @@ use crate::config::load::{Loaded, Service, Stamp, Unusable, open_for_service};
 use crate::config::places::{CONFIG_VARIABLE, Origin};
 use crate::gateway::{Application, Responder};
 use crate::http::{Params, Request, Response};
-use crate::logging::{address_shown, shown};
+use crate::logging::{self, address_shown, shown};
+use status::{About, StatusPage, not_found};
 
 /// One Official Account, ready to answer.
 #[derive(Debug)]
 pub struct Account {
     terms: Terms,
     max_body: usize,
+    status: Option<StatusPage>,
 }
 
 impl Account {
@@ -28,6 +32,7 @@ impl Account {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let Config { account, server, log, rules, .. } = config;
+        let status = server.status.map(|allowed| StatusPage::new(account.path.clone(), allowed));
         let terms = Terms {
             tokens: [Some(account.token), account.previous_token].into_iter().flatten().collect(),
             keys: [account.encoding_aes_key, account.previous_encoding_aes_key]
@@ -42,7 +47,12 @@ impl Account {
             rules,
             personal_data: log.personal_data,
         };
-        Self { terms, max_body: server.max_body }
+        Self { terms, max_body: server.max_body, status }
+    }
+
+    /// A call of WeChat.
+    fn answer(&self, request: &Request, responder: Responder) {
+        responder.respond(answer(&self.terms, request, circumstances()));
     }
 }
 
@@ -52,7 +62,11 @@ impl Application for Account {
     }
 
     fn handle(&self, request: &Request, responder: Responder) {
-        responder.respond(answer(&self.terms, request, circumstances()));
+        match &self.status {
+            // A process of its own for each request has nothing to tell.
+            Some(page) if page.format_asked(request).is_some() => responder.respond(not_found()),
+            _ => self.answer(request, responder),
+        }
     }
 
     fn unanswered(&self) -> Response {
@@ -94,7 +108,7 @@ impl Application for NoAccount {
             _ => Response::text(405, "method not allowed\n").with_header("Allow", "GET, POST"),
         };
         let (from, status) = (address_shown(request.remote_addr()), response.status);
-        log::error!(target: "account", "no config for a call from {from}; answered {status} unread");
+        log::error!(target: "account", kind = "no config"; "no config for a call from {from}; answered {status} unread");
         responder.respond(response);
     }
 
@@ -193,7 +207,7 @@ impl Accounts {
         }
         if !self.may_take(named) {
             log::error!(
-                target: "account",
+                target: "account", kind = "config not listed";
                 "the web server names the config {}, which is neither on the command line nor in --config-dir",
                 shown(&named.to_string_lossy())
             );
@@ -205,6 +219,19 @@ impl Accounts {
         let account = entry.account.clone();
         entries.push(entry);
         account
+    }
+
+    /// What the status page says about the config of an account.
+    fn about(&self, account: &Rc<Account>) -> About {
+        let entries = self.entries.borrow();
+        let is_its = |entry: &&Entry| entry.account.as_ref().is_some_and(|it| Rc::ptr_eq(it, account));
+        let entry = entries.iter().find(is_its);
+        About {
+            generation: entry.map_or(0, |entry| entry.generation),
+            taken: entry.map_or(SystemTime::UNIX_EPOCH, |entry| entry.taken),
+            faults: entry.map_or_else(Vec::new, Entry::fault_lines),
+            last_error: logging::last_error(),
+        }
     }
 
     /// Whether a config lies in the folder, `..` and links counted out, and exists.
@@ -228,6 +255,9 @@ struct Entry {
     /// The config and the files that it names, as they were when they were read.
     seen: Vec<(PathBuf, Option<Stamp>)>,
     account: Option<Rc<Account>>,
+    /// How many configs were taken, and when the last was.
+    generation: u64,
+    taken: SystemTime,
     /// The last attempt failed, for these faults: the next look tries again, because the cure may lie elsewhere than
     /// in the file.
     faults: Vec<PlacedFault>,
@@ -241,6 +271,8 @@ impl Entry {
             path: None,
             seen: Vec::new(),
             account: None,
+            generation: 0,
+            taken: SystemTime::now(),
             faults: Vec::new(),
             looked: Instant::now(),
         };
@@ -260,6 +292,19 @@ impl Entry {
         self.account.clone()
     }
 
+    /// Serves a config from now on.
+    fn serve(&mut self, config: Config) {
+        self.account = Some(Rc::new(Account::new(config)));
+        self.generation += 1;
+        self.taken = SystemTime::now();
+    }
+
+    /// The faults of the file as it lies there now, warnings left out.
+    fn fault_lines(&self) -> Vec<String> {
+        let faults = self.faults.iter().filter(|fault| fault.severity == Severity::Fault);
+        faults.map(PlacedFault::one_line).collect()
+    }
+
     fn reload(&mut self, state: Option<&Path>) {
         self.take(open_for_service(&self.origin, state, Service::ManyRequests));
     }
@@ -274,9 +319,9 @@ impl Entry {
                 if faults.is_empty() {
                     log_warnings(&warnings);
                     log::info!(target: "config", "took {}", self.path.as_deref().unwrap_or(Path::new("")).display());
-                    self.account = Some(Rc::new(Account::new(config)));
-                } else {
-                    self.account.get_or_insert_with(|| Rc::new(Account::new(config)));
+                    self.serve(config);
+                } else if self.account.is_none() {
+                    self.serve(config);
                 }
                 faults
             }
@@ -302,9 +347,11 @@ impl Application for Accounts {
     }
 
     fn handle(&self, request: &Request, responder: Responder) {
-        match self.of(&request.params) {
-            Some(account) => account.handle(request, responder),
-            None => NoAccount.handle(request, responder),
+        let Some(account) = self.of(&request.params) else { return NoAccount.handle(request, responder) };
+        let asked = account.status.as_ref().and_then(|page| Some((page, page.format_asked(request)?)));
+        match asked {
+            Some((page, format)) => page.respond(request, format, self.about(&account), responder),
+            None => account.answer(request, responder),
         }
     }
 

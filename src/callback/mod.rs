@@ -75,7 +75,7 @@ pub fn answer(terms: &Terms, request: &Request, circumstances: Circumstances) ->
             let response = refusal.response();
             let (from, status) = (address_shown(request.remote_addr()), response.status);
             let cure = refusal.cure().map(|cure| format!("; {cure}")).unwrap_or_default();
-            log::warn!(target: "callback", "{refusal} from {from}; answered {status}{cure}");
+            log::warn!(target: "callback", kind = refusal.kind(); "{refusal} from {from}; answered {status}{cure}");
             response
         }
     }

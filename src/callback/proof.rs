@@ -10,17 +10,14 @@ use crate::http::{Request, query_pairs};
 use crate::secret::Secret;
 use crate::wechat::signature::verify_signature;
 
-/// The path may be what the web server mapped to us, or what stood in the request before a rewrite.
+/// The path must be the expected one, as the web server has it or as it was asked for.
 pub(super) fn check_path(terms: &Terms, request: &Request) -> Result<(), Refusal> {
     let Some(expected) = terms.path.as_deref() else { return Ok(()) };
     let is_ours = |path: &[u8]| path.strip_suffix(b"/").unwrap_or(path) == expected.as_bytes();
-    let path = request.path();
-    let uri = request.params.get("REQUEST_URI").unwrap_or_default();
-    let requested = uri.split(|&byte| byte == b'?').next().unwrap_or_default();
-    if is_ours(&path) || (!requested.is_empty() && is_ours(requested)) {
+    if request.paths().any(|path| is_ours(&path)) {
         return Ok(());
     }
-    Err(Refusal::Path(String::from_utf8_lossy(&path).into_owned()))
+    Err(Refusal::Path(String::from_utf8_lossy(&request.path()).into_owned()))
 }
 
 /// WeChat's parameters, percent-decoded.

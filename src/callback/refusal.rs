@@ -72,6 +72,20 @@ impl Refusal {
 }
 
 impl Refusal {
+    /// Of which the log shows the first few only, when there are many.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::NoMethod | Self::Method(_) => "wrong method",
+            Self::Path(_) => "wrong path",
+            Self::Missing(_) | Self::Twice(_) | Self::NotText(_) => "no signature",
+            Self::Signature { .. } => "wrong signature",
+            Self::Stale(_) | Self::Timestamp => "wrong timestamp",
+            Self::TooWeak { .. } => "too weak",
+            Self::EncryptType(_) | Self::NoKey | Self::NoEnvelope | Self::Envelope(_) => "cannot open",
+            Self::Xml(_) | Self::Message(_) | Self::ForeignReceiver(_) => "not a message for us",
+        }
+    }
+
     /// What the operator can do about it, where it is most often his.
     pub(super) fn cure(&self) -> Option<&'static str> {
         match self {

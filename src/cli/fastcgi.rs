@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Failure, finish};
 use crate::account::Accounts;
+use crate::config::LogSettings;
 use crate::config::load::{Service, open_for_service};
 use crate::config::places::{Origin, state_folder};
 use crate::gateway::{Listener, fastcgi, listen as listen_on};
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     /// The mode of a unix socket, in octal
     #[arg(long, value_name = "MODE", default_value = "0660", value_parser = octal)]
     socket_mode: u32,
-    /// Connections served at once; further ones are answered 503
+    /// Connections served at once, whatever the config says; further ones are answered 503
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: Option<u32>,
 }
@@ -63,15 +64,23 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>) -> Result<(), Fa
             (origin, opened)
         })
         .collect();
-    let log = opened.iter().find_map(|(_, (_, loaded))| loaded.as_ref().ok().map(|it| it.config.log.clone()));
-    log.unwrap_or_default().start();
-    // A responder without a config serves all the same: WeChat gets a legal body.
-    let accounts = Accounts::new(opened, args.config_dir, state);
     let mut options = fastcgi::Options::default();
+    // One process has one log and one set of limits: those of the first config, which also serves who names none.
+    match opened.iter().find_map(|(_, (_, loaded))| loaded.as_ref().ok()) {
+        Some(first) => {
+            first.config.log.start();
+            first.config.server.limit(&mut options);
+        }
+        None => LogSettings::default().start(),
+    }
     if let Some(max_connections) = args.max_connections {
         options.max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
     }
-    fastcgi::serve(listeners, options, &accounts).map_err(|error| Failure::Failed(error.to_string()))
+    // A responder without a config serves all the same: WeChat gets a legal body.
+    let accounts = Accounts::new(opened, args.config_dir, state);
+    let served = fastcgi::serve(listeners, options, &accounts);
+    log::logger().flush();
+    served.map_err(|error| Failure::Failed(error.to_string()))
 }
 
 fn absolute(path: &std::path::Path) -> PathBuf {

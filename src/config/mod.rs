@@ -11,12 +11,12 @@ pub mod load;
 pub mod places;
 mod reply;
 mod rule;
+mod server;
 mod syntax;
 mod table;
 mod value;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use log::LevelFilter;
 use toml::de::DeTable;
@@ -27,6 +27,7 @@ use crate::secret::Secret;
 use crate::wechat::crypto::AesKey;
 use crate::wechat::mode::AcceptedMode;
 use fault::Fault;
+pub use server::ServerSettings;
 use table::{Faults, Table};
 
 /// The sample config: what `init config` prints and `simulate` runs on where there is no config yet.
@@ -70,17 +71,6 @@ pub struct AccountSettings {
     pub verified: bool,
     /// The path of the URL in the console, without a slash at its end; `None` takes any.
     pub path: Option<String>,
-}
-
-/// `[server]`: how requests are taken.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ServerSettings {
-    /// The largest body, bytes. Default 256 KiB.
-    pub max_body: usize,
-    /// WeChat has its answer by then. Default 4.5 s.
-    pub deadline: Duration,
-    /// Timestamps further from now are refused; `None` takes any. Default 10 minutes.
-    pub clock_skew: Option<Duration>,
 }
 
 /// `[log]`: where the log goes.
@@ -256,35 +246,6 @@ fn callback_path(path: &str) -> Result<String, String> {
     Ok(path.trim_end_matches('/').to_owned())
 }
 
-impl ServerSettings {
-    fn read(table: Option<Table<'_>>) -> Self {
-        let mut settings = Self {
-            max_body: 256 << 10,
-            deadline: Duration::from_millis(4500),
-            clock_skew: Some(Duration::from_secs(600)),
-        };
-        let Some(table) = table else { return settings };
-        if let Some(size) = table.parsed("max_body", value::size) {
-            settings.max_body = usize::try_from(size).unwrap_or(usize::MAX);
-        }
-        if let Some(deadline) = table.parsed("deadline", value::duration) {
-            settings.deadline = deadline;
-        }
-        if let Some(skew) = table.parsed("clock_skew", |text| match text {
-            "off" => Ok(None),
-            _ => value::duration(text).map(Some).map_err(|why| format!("{why}, or \"off\"")),
-        }) {
-            settings.clock_skew = skew;
-        }
-        if settings.deadline >= Duration::from_secs(5) {
-            let span = table.key_span("deadline");
-            table.faults.push(Fault::at(span, "WeChat hangs up after 5 s; `deadline` must be shorter"));
-        }
-        table.finish();
-        settings
-    }
-}
-
 impl LogSettings {
     fn read(table: Option<Table<'_>>, folder: &Path) -> Self {
         let Some(table) = table else { return Self::default() };
@@ -304,13 +265,7 @@ impl LogSettings {
 }
 
 fn read_keep(table: &Table<'_>) -> Option<u32> {
-    let keep = table.integer("keep")?;
-    let in_range = u32::try_from(keep).ok().filter(|keep| (1..=9999).contains(keep));
-    if in_range.is_none() {
-        let span = table.key_span("keep");
-        table.faults.push(Fault::at(span, "`keep` is a number of files, 1 to 9999"));
-    }
-    in_range
+    table.integer_within("keep", "files", 1..=9999)
 }
 
 fn log_file(path: &str) -> Result<PathBuf, String> {

@@ -3,7 +3,7 @@
 //! A key is known because a reader asked for it: [`Table::finish`] reports the keys that nobody asked for.
 
 use std::cell::{Cell, RefCell};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -189,6 +189,23 @@ impl<'t> Table<'t> {
             _ => None,
         };
         digits.or_else(|| wrong_type(value, "a whole number", self.faults))
+    }
+
+    /// A number of `noun` in this range.
+    pub(super) fn integer_within(
+        &self,
+        key: &'static str,
+        noun: &str,
+        range: RangeInclusive<u32>,
+    ) -> Option<u32> {
+        let number = self.integer(key)?;
+        let found = u32::try_from(number).ok().filter(|number| range.contains(number));
+        if found.is_none() {
+            let (least, most) = (range.start(), range.end());
+            let fault = format!("`{key}` is a number of {noun}, {least} to {most}");
+            self.faults.push(Fault::at(self.key_span(key), fault));
+        }
+        found
     }
 
     /// A text that `parse` understands; its error is the fault.

@@ -9,7 +9,7 @@ use std::env;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -26,24 +26,23 @@ use crate::http::{Params, Request, Response};
 /// # Errors
 ///
 /// When the answer cannot be written, as when the web server has gone (`EPIPE`). Nobody is left to be told.
-pub fn serve(app: &dyn Application) -> io::Result<()> {
+pub fn serve(app: &dyn Application, deadlines: &Deadlines) -> io::Result<()> {
     let start = Instant::now();
-    let deadlines = Deadlines::default();
     let deadline = Cell::new(start + deadlines.request);
     let mut stdin = Input { fd: stdio::stdin(), deadline: &deadline };
-    let mut intake = Intake { body: &mut stdin, deadline: &deadline, linger: deadlines.linger };
+    let mut intake = Intake { body: &mut stdin, deadline: &deadline, deadlines };
     let request = Request { params: params_of_process(), body: Vec::new(), received: start };
     write_all(stdio::stdout(), &intake.exchange(request, app))
 }
 
 /// One request and its answer without a process: parameters and a body in, a CGI document response out.
 ///
-/// The same code that serves a real CGI request, so that `simulate` and tests go through the door too. An error of
-/// kind [`ErrorKind::TimedOut`] from `body` is answered 408, any other 400.
+/// The same code that serves a real CGI request, so that `simulate` and tests go through the door too, with the default
+/// deadlines. An error of kind [`ErrorKind::TimedOut`] from `body` is answered 408, any other 400.
 pub fn exchange(params: Params, body: &mut dyn Read, app: &dyn Application) -> Vec<u8> {
     let deadlines = Deadlines::default();
     let deadline = Cell::new(Instant::now() + deadlines.request);
-    let mut intake = Intake { body, deadline: &deadline, linger: deadlines.linger };
+    let mut intake = Intake { body, deadline: &deadline, deadlines: &deadlines };
     intake.exchange(Request::new(params, Vec::new()), app)
 }
 
@@ -79,15 +78,14 @@ struct Intake<'a> {
     body: &'a mut dyn Read,
     /// Until when `body` may be read; [`Input`] looks at it before each read.
     deadline: &'a Cell<Instant>,
-    /// How long the rest of a refused body may still be read.
-    linger: Duration,
+    deadlines: &'a Deadlines,
 }
 
 impl Intake<'_> {
     fn exchange(&mut self, mut request: Request, app: &dyn Application) -> Vec<u8> {
         request.params = without_unreadable(request.params);
         let response = match self.read_request(&mut request, app) {
-            Ok(()) => mailbox::call(app, &request),
+            Ok(()) => mailbox::call(app, &request, self.deadlines.answer),
             Err(refusal) => {
                 refusal.log(&request);
                 refusal.response()
@@ -121,14 +119,14 @@ impl Intake<'_> {
                 Ok(wanted) if wanted <= limit => Some(wanted),
                 _ => {
                     self.discard(length, limit);
-                    return Err(Refusal::TooLarge);
+                    return Err(Refusal::TooLarge(limit));
                 }
             },
         };
         self.read_up_to(wanted.unwrap_or(limit.saturating_add(1)), |bytes| body.extend_from_slice(bytes))?;
         if body.len() > limit {
             self.discard(length, limit);
-            return Err(Refusal::TooLarge);
+            return Err(Refusal::TooLarge(limit));
         }
         length.check(body.len())
     }
@@ -141,7 +139,7 @@ impl Intake<'_> {
             Length::UntilEnd => most,
             Length::Known(announced) => usize::try_from(announced).unwrap_or(most).min(most),
         };
-        self.deadline.set(self.deadline.get().min(Instant::now() + self.linger));
+        self.deadline.set(self.deadline.get().min(Instant::now() + self.deadlines.linger));
         // How it ends does not matter: the answer is known.
         let _ = self.read_up_to(wanted, |_| ());
     }
@@ -152,7 +150,7 @@ impl Intake<'_> {
         let mut left = most;
         while left > 0 {
             if Instant::now() >= self.deadline.get() {
-                return Err(Refusal::TooSlow);
+                return Err(Refusal::TooSlow(self.deadlines.request));
             }
             let (window, _) = buffer.split_at_mut(left.min(8192));
             match self.body.read(window) {
@@ -162,7 +160,9 @@ impl Intake<'_> {
                     left = left.saturating_sub(count);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::TimedOut => return Err(Refusal::TooSlow),
+                Err(error) if error.kind() == ErrorKind::TimedOut => {
+                    return Err(Refusal::TooSlow(self.deadlines.request));
+                }
                 Err(_) => return Err(Refusal::Unreadable),
             }
         }
@@ -220,6 +220,7 @@ mod tests {
     use std::io::{Seek, Write};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
+    use std::time::Duration;
 
     /// Says what it received; panics and drops on demand.
     struct Echo;
@@ -364,8 +365,10 @@ mod tests {
     #[test]
     fn a_body_that_drips_beyond_the_deadline_is_refused() {
         let deadline = Cell::new(Instant::now());
-        let mut intake = Intake { body: &mut io::repeat(0), deadline: &deadline, linger: Duration::ZERO };
-        assert_eq!(intake.read_body(Length::Known(5), 10, &mut Vec::new()), Err(Refusal::TooSlow));
+        let deadlines = Deadlines { request: Duration::from_secs(7), ..Deadlines::default() };
+        let mut intake = Intake { body: &mut io::repeat(0), deadline: &deadline, deadlines: &deadlines };
+        let refused = intake.read_body(Length::Known(5), 10, &mut Vec::new());
+        assert_eq!(refused, Err(Refusal::TooSlow(deadlines.request)));
     }
 
     #[test]

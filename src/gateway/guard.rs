@@ -11,7 +11,7 @@ use crate::http::{Params, Response};
 /// The state behind `call` is the application's own, which is built to be called again after a panic.
 pub(super) fn run<T>(what: &str, call: impl FnOnce() -> T) -> Option<T> {
     panic::catch_unwind(AssertUnwindSafe(call))
-        .inspect_err(|panic| log::error!(target: "gateway", "`{what}` panicked: {}", message(panic.as_ref())))
+        .inspect_err(|panic| log::error!(target: "gateway", kind = "panic"; "`{what}` panicked: {}", message(panic.as_ref())))
         .ok()
 }
 
@@ -33,7 +33,7 @@ pub(super) fn answer_or_default(app: &dyn Application, answer: Option<Response>)
 pub fn log_panics() {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        log::error!(target: "gateway", "panic at `{place}`: {}", message(info.payload()));
+        log::error!(target: "gateway", kind = "place of a panic"; "panic at `{place}`: {}", message(info.payload()));
     }));
 }
 

@@ -3,17 +3,11 @@
 //! A callback of WeChat has some thirty parameters of together 1 KiB and a body below 5 KiB, and WeChat hangs up
 //! after 5 s. The caps leave a wide margin; the deadlines keep a request that comes in slowly, its answer and a
 //! queue before it within the five seconds.
+//!
+//! Whoever hits one of them finds it in the log under the name that it has in the config, with its number.
 
+use std::fmt;
 use std::time::Duration;
-
-/// All parameters of a request together, as they stand on the wire (128 KiB).
-pub(crate) const MAX_PARAMS: usize = 128 * 1024;
-
-/// How many parameters a request may have.
-pub(crate) const MAX_PAIRS: usize = 256;
-
-/// The longest value of one parameter (16 KiB).
-pub(crate) const MAX_VALUE: usize = 16 * 1024;
 
 /// How many times its cap a refused stream is still read and thrown away, so that the web server takes our answer.
 pub(crate) const DISCARD_FACTOR: usize = 8;
@@ -21,8 +15,25 @@ pub(crate) const DISCARD_FACTOR: usize = 8;
 /// How many bytes are still read from a peer that was answered before it had sent all (256 KiB).
 pub(crate) const MAX_LINGER: usize = 256 * 1024;
 
+/// How much the parameters of a FastCGI request may be. CGI has them from the kernel, which has caps of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParamLimits {
+    /// `max_params`: all together, bytes as they stand on the wire.
+    pub size: usize,
+    /// `max_param_count`: how many.
+    pub count: usize,
+    /// `max_param_value`: the longest value, bytes.
+    pub value: usize,
+}
+
+impl Default for ParamLimits {
+    fn default() -> Self {
+        Self { size: 128 << 10, count: 256, value: 16 << 10 }
+    }
+}
+
 /// Each name in here ends a wait that would otherwise be up to the peer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadlines {
     /// FastCGI: from the accepted connection to its first byte.
     pub first_byte: Duration,
@@ -54,5 +65,30 @@ impl Default for Deadlines {
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(5),
         }
+    }
+}
+
+/// A number of bytes as a config has it: `256KiB`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size(pub(crate) usize);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            size if size >= 1 << 20 && size % (1 << 20) == 0 => write!(f, "{}MiB", size >> 20),
+            size if size >= 1 << 10 && size % (1 << 10) == 0 => write!(f, "{}KiB", size >> 10),
+            size => write!(f, "{size}B"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_as_a_config_has_them() {
+        let written = [0, 100, 1 << 10, 1025, 256 << 10, 3 << 20].map(|size| Size(size).to_string());
+        assert_eq!(written, ["0B", "100B", "1KiB", "1025B", "256KiB", "3MiB"]);
     }
 }

@@ -4,27 +4,30 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::responder::{Answer, Deliver, Ticket};
-use super::{Application, Deadlines, Responder, guard};
+use super::{Application, Responder, guard};
 use crate::http::{Request, Response};
 
 /// Hands `request` to `app` and waits for the answer, from whichever thread it comes.
 ///
-/// Starts no thread. A handler that panics, drops its [`Responder`] or takes longer than [`Deadlines::answer`] gets
+/// Starts no thread. A handler that panics, drops its [`Responder`] or takes longer than `patience` gets
 /// [`Application::unanswered`] in its place.
 #[must_use]
-pub fn call(app: &dyn Application, request: &Request) -> Response {
-    call_within(app, request, Deadlines::default().answer)
-}
-
-fn call_within(app: &dyn Application, request: &Request, patience: Duration) -> Response {
+pub fn call(app: &dyn Application, request: &Request, patience: Duration) -> Response {
     let mailbox = Arc::new(Mailbox::default());
     let responder = Responder::new(mailbox.clone(), Ticket::default());
     guard::run("handler", || app.handle(request, responder));
     let answer = mailbox.wait(patience);
-    if answer.is_none() {
-        log::error!(target: "gateway", "the handler gave no answer; answered in its place");
+    match &answer {
+        Some(Answer::Given(_) | Answer::Page(_)) => {}
+        Some(Answer::Dropped) => {
+            log::error!(target: "gateway", "the handler gave no answer; answered in its place");
+        }
+        None => log::error!(
+            target: "gateway",
+            "the handler gave no answer within `answer_timeout` ({patience:?}); answered in its place"
+        ),
     }
-    guard::answer_or_default(app, answer)
+    guard::answer_or_default(app, answer.and_then(|answer| answer.given(|| None)))
 }
 
 /// Holds one answer until it is fetched.
@@ -35,12 +38,12 @@ struct Mailbox {
 }
 
 impl Mailbox {
-    /// The answer; `None` if its responder was dropped, or after `patience`.
-    fn wait(&self, patience: Duration) -> Option<Response> {
+    /// The answer; `None` after `patience`.
+    fn wait(&self, patience: Duration) -> Option<Answer> {
         let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.arrived.wait_timeout_while(answer, patience, |answer| answer.is_none());
         let (mut answer, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        answer.take().and_then(Answer::given)
+        answer.take()
     }
 }
 
@@ -74,7 +77,7 @@ mod tests {
     }
 
     fn answer_of(handler: impl Fn(Responder)) -> Response {
-        call(&App(handler), &Request::new(Params::new(), Vec::new()))
+        call(&App(handler), &Request::new(Params::new(), Vec::new()), Duration::from_secs(20))
     }
 
     #[test]
@@ -94,10 +97,18 @@ mod tests {
     }
 
     #[test]
+    fn a_page_gets_no_numbers_here() {
+        let page = answer_of(|responder| {
+            responder.respond_with_page(|door| Response::text(if door.is_none() { 404 } else { 200 }, ""));
+        });
+        assert_eq!(page.status, 404);
+    }
+
+    #[test]
     fn a_forgotten_responder_is_not_waited_for_for_ever() {
         let forgotten = RefCell::new(None);
         let app = App(|responder| drop(forgotten.replace(Some(responder))));
         let request = Request::new(Params::new(), Vec::new());
-        assert_eq!(call_within(&app, &request, Duration::ZERO), Response::text(200, "success"));
+        assert_eq!(call(&app, &request, Duration::ZERO), Response::text(200, "success"));
     }
 }

@@ -18,13 +18,16 @@ mod listener;
 mod mailbox;
 mod refusal;
 mod responder;
+mod status;
 
 pub use door::{Door, find as find_door, started_by_web_server};
 pub use guard::log_panics;
-pub use limits::Deadlines;
+pub(crate) use limits::Size;
+pub use limits::{Deadlines, ParamLimits};
 pub use listener::{Listener, listen};
 pub use mailbox::call;
 pub use responder::Responder;
+pub use status::{Connections, Counts, Histogram, Status, Tally};
 
 use crate::http::{Params, Request, Response};
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::guard;
+use super::status::Status;
 use crate::http::Response;
 
 /// Answers one request, once, from any thread.
@@ -25,6 +27,12 @@ impl Responder {
         self.deliver(Answer::Given(response));
     }
 
+    /// Sends a page about the door itself. `page` is called in the door's own thread with its numbers, `None` where a
+    /// door has none, as that of CGI.
+    pub fn respond_with_page(mut self, page: impl FnOnce(Option<&Status>) -> Response + Send + 'static) {
+        self.deliver(Answer::Page(Box::new(page)));
+    }
+
     fn deliver(&mut self, answer: Answer) {
         if let Some(door) = self.door.take() {
             door.deliver(self.ticket, answer);
@@ -38,18 +46,22 @@ impl Drop for Responder {
     }
 }
 
+/// Makes a page of a door's numbers, if it has any.
+type Page = Box<dyn FnOnce(Option<&Status>) -> Response + Send>;
+
 /// What a [`Responder`] came to.
-#[derive(Debug)]
 pub(super) enum Answer {
     Given(Response),
+    Page(Page),
     Dropped,
 }
 
 impl Answer {
-    /// The response, if one was given.
-    pub(super) fn given(self) -> Option<Response> {
+    /// The response, if one was given. `status` is asked where it is a page about the door.
+    pub(super) fn given(self, status: impl FnOnce() -> Option<Status>) -> Option<Response> {
         match self {
             Self::Given(response) => Some(response),
+            Self::Page(page) => guard::run("page", || page(status().as_ref())),
             Self::Dropped => None,
         }
     }

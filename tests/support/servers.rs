@@ -377,6 +377,12 @@ pub(super) fn write_second_location(layout: &Layout, path: &str, config: &Path) 
     fs::write(layout.root.join("snippet-2.conf"), text).expect("our folder");
 }
 
+/// Writes further locations beside the snippet.
+pub(super) fn write_more_locations(layout: &Layout, text: &str) {
+    let text = text.replace("/run/wxcgi/wxcgi.sock", path_str(&layout.socket));
+    fs::write(layout.root.join("snippet-more.conf"), text).expect("our folder");
+}
+
 fn lighttpd(door: Door, layout: &Layout, path: &str, port: u16) -> Command {
     let root = path_str(&layout.root);
     let snippet = door.snippet().expect("lighttpd's doors have one");

@@ -15,7 +15,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::processes::{PATIENCE, Processes};
-use super::servers::{Layout, start_backend, start_front, start_on, write_config, write_second_location};
+use super::servers::{
+    Layout, start_backend, start_front, start_on, write_config, write_more_locations, write_second_location,
+};
 use super::{Answer, Door, Request, command};
 
 /// A running site; all of it ends when this is dropped. If a test fails, the logs are shown.
@@ -41,7 +43,9 @@ pub(crate) struct Plan {
     config: Config,
     more_configs: Vec<(String, String)>,
     takes_folder: bool,
+    arguments: Vec<OsString>,
     second_location: Option<(String, String)>,
+    more_locations: Option<String>,
     served_by: Option<u16>,
 }
 
@@ -61,7 +65,9 @@ impl Site {
             config: Config::Absent,
             more_configs: Vec::new(),
             takes_folder: false,
+            arguments: Vec::new(),
             second_location: None,
+            more_locations: None,
             served_by: None,
         }
     }
@@ -216,9 +222,21 @@ impl Plan {
         self
     }
 
+    /// More arguments of the responder.
+    pub(crate) fn with_arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(OsString::from));
+        self
+    }
+
     /// The snippet a second time, for [`Door::NginxUnix`]: at `path`, with the line for several accounts switched on.
     pub(crate) fn with_location_for(mut self, config: &str, path: &str) -> Self {
         self.second_location = Some((config.to_owned(), path.to_owned()));
+        self
+    }
+
+    /// More of nginx's config beside the snippet, with the documented socket, for [`Door::NginxUnix`].
+    pub(crate) fn with_more_locations(mut self, text: &str) -> Self {
+        self.more_locations = Some(text.to_owned());
         self
     }
 
@@ -258,6 +276,7 @@ impl Plan {
         if self.takes_folder {
             arguments.extend(["--config-dir".into(), layout.more_configs.clone().into()]);
         }
+        arguments.extend(self.arguments);
         let mut site = Site {
             door: self.door,
             path: self.path,
@@ -270,6 +289,9 @@ impl Plan {
         };
         if let Some((config, path)) = &self.second_location {
             write_second_location(&site.layout, path, &site.layout.more_configs.join(config));
+        }
+        if let Some(text) = &self.more_locations {
+            write_more_locations(&site.layout, text);
         }
         let backend_port = if let Some(port) = self.served_by {
             port

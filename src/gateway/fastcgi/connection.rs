@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use super::record::{self, HEADER_LEN, Header, Pairs, ProtocolStatus};
 use crate::gateway::body::{Length, accept_param, check_params};
-use crate::gateway::limits::{DISCARD_FACTOR, MAX_PAIRS, MAX_PARAMS, MAX_VALUE};
+use crate::gateway::limits::{DISCARD_FACTOR, ParamLimits};
 use crate::gateway::refusal::Refusal;
 use crate::http::{Params, Request, Response};
 
@@ -74,6 +74,7 @@ enum Sink {
 #[derive(Debug)]
 pub(super) struct Connection {
     max_connections: usize,
+    params: ParamLimits,
 
     position: Position,
     header: [u8; HEADER_LEN],
@@ -108,9 +109,10 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A fresh connection. `max_connections` is told to who asks with GET_VALUES.
-    pub(super) fn new(max_connections: usize) -> Self {
+    pub(super) fn new(max_connections: usize, params: ParamLimits) -> Self {
         Self {
             max_connections,
+            params,
             position: Position::Header,
             header: [0; HEADER_LEN],
             header_len: 0,
@@ -187,14 +189,14 @@ impl Connection {
         self.end_request(ProtocolStatus::RequestComplete);
     }
 
-    /// Gives a request up that does not come to its end. `None` if there is none that could be answered.
-    pub(super) fn give_up(&mut self) -> Option<Refusal> {
+    /// Gives a request up that does not come to its end. `false` if there is none that could be answered.
+    pub(super) fn give_up(&mut self) -> bool {
         if self.stage == Stage::Idle {
-            return None;
+            return false;
         }
         self.keep = false;
         self.lingers = true;
-        Some(Refusal::TooSlow)
+        true
     }
 
     /// Whether the peer wants to go on after a reply.
@@ -258,7 +260,7 @@ impl Connection {
             Ok(Sink::Nowhere) => {
                 self.stray += HEADER_LEN + usize::from(record.content) + usize::from(record.padding);
                 if self.stray > MAX_STRAY {
-                    return Some(Event::Broken("too much that belongs to no request"));
+                    return Some(Event::Broken("more than 8MiB that belong to no request"));
                 }
                 self.sink = Sink::Nowhere;
             }
@@ -329,20 +331,21 @@ impl Connection {
     /// Keeps a part of PARAMS; whether it goes beyond all patience.
     fn take_params(&mut self, part: &[u8]) -> bool {
         self.params_seen += part.len();
-        if self.params_seen > MAX_PARAMS {
-            self.refuse(Refusal::TooManyParams);
+        let limit = self.params.size;
+        if self.params_seen > limit {
+            self.refuse(Refusal::ParamsTooLarge(limit));
             self.raw_params.clear();
         } else {
             self.raw_params.extend_from_slice(part);
         }
-        self.params_seen > MAX_PARAMS * DISCARD_FACTOR
+        self.params_seen > limit.saturating_mul(DISCARD_FACTOR)
     }
 
     /// Keeps a part of STDIN; whether it goes beyond all patience.
     fn take_body(&mut self, part: &[u8]) -> bool {
         self.body_seen = self.body_seen.saturating_add(part.len());
         if self.body_seen > self.limit {
-            self.refuse(Refusal::TooLarge);
+            self.refuse(Refusal::TooLarge(self.limit));
         }
         if self.refusal.is_none() {
             self.request.body.extend_from_slice(part);
@@ -412,7 +415,9 @@ impl Connection {
     }
 
     fn check_output(&self) -> Option<Event> {
-        (self.output.len() > MAX_OUTPUT).then_some(Event::Broken("it asks and does not listen"))
+        (self.output.len() > MAX_OUTPUT).then_some(Event::Broken(
+            "more than 64KiB of answers to management records that it does not read",
+        ))
     }
 
     /// Reads the parameters and decides what becomes of the body.
@@ -423,7 +428,7 @@ impl Connection {
         self.raw_params.clear();
         self.stage = Stage::Body;
         if self.refusal.is_some() {
-            self.limit = MAX_PARAMS;
+            self.limit = self.params.size;
             return None;
         }
         self.limit = max_body(&self.request.params);
@@ -432,7 +437,7 @@ impl Connection {
             Err(refusal) => self.refuse(refusal),
         }
         if matches!(self.length, Length::Known(announced) if announced > self.limit as u64) {
-            self.refuse(Refusal::TooLarge);
+            self.refuse(Refusal::TooLarge(self.limit));
         }
         None
     }
@@ -444,8 +449,10 @@ impl Connection {
             let (name, value) = pair?;
             if name.iter().any(u8::is_ascii_control) {
                 refusal = refusal.or(Some(Refusal::BadName));
-            } else if count >= MAX_PAIRS || value.len() > MAX_VALUE {
-                refusal = refusal.or(Some(Refusal::TooManyParams));
+            } else if count >= self.params.count {
+                refusal = refusal.or(Some(Refusal::TooManyParams(self.params.count)));
+            } else if value.len() > self.params.value {
+                refusal = refusal.or(Some(Refusal::ParamTooLong(self.params.value)));
             } else {
                 accept_param(&mut self.request.params, name, value);
             }

@@ -53,7 +53,7 @@ impl Entrance {
                     return Ok(Some(Stream::Tcp(stream)));
                 }
                 log::warn!(
-                    target: "gateway",
+                    target: "gateway", kind = "address not listed";
                     "closed a connection from `{address}`; FCGI_WEB_SERVER_ADDRS does not list it"
                 );
                 Ok(None)

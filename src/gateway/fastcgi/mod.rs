@@ -29,7 +29,7 @@ use std::net::IpAddr;
 
 use rustix::process::{Resource, getrlimit};
 
-use super::Deadlines;
+use super::{Deadlines, ParamLimits};
 
 pub use server::serve;
 pub use signals::{Handle, Signals};
@@ -45,6 +45,8 @@ const RESERVED_DESCRIPTORS: u64 = 96;
 pub struct Options {
     /// More connections than this are answered 503. Default: 1024, or what RLIMIT_NOFILE leaves.
     pub max_connections: usize,
+    /// How much the parameters of a request may be.
+    pub params: ParamLimits,
     /// How long each wait may take.
     pub deadlines: Deadlines,
     /// Who may connect over TCP; `None` is anybody. Default: FCGI_WEB_SERVER_ADDRS of the environment.
@@ -57,6 +59,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_connections: default_max_connections(),
+            params: ParamLimits::default(),
             deadlines: Deadlines::default(),
             allowed_peers: env::var("FCGI_WEB_SERVER_ADDRS")
                 .ok()

@@ -1,15 +1,14 @@
 //! A connection with its socket, and the places where connections wait for their next event.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::event::{Event, Source};
 use mio::{Interest, Registry, Token};
 
 use super::connection::Connection;
 use super::stream::{Incoming, Stream};
-use crate::gateway::Deadlines;
-use crate::gateway::limits::MAX_LINGER;
+use crate::gateway::limits::{Deadlines, MAX_LINGER, ParamLimits};
 
 /// What a connection waits for. Each wait has its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +25,20 @@ pub(super) enum Phase {
     Idle,
     /// The peer's end, after an answer that it may not have expected yet.
     Lingering,
+}
+
+impl Phase {
+    /// How long it may last, and what this is called in the config.
+    pub(super) fn limit(self, deadlines: &Deadlines) -> (&'static str, Duration) {
+        match self {
+            Self::Fresh => ("first_byte_timeout", deadlines.first_byte),
+            Self::Reading => ("request_timeout", deadlines.request),
+            Self::Answering => ("answer_timeout", deadlines.answer),
+            Self::Writing => ("write_timeout", deadlines.write),
+            Self::Idle => ("idle_timeout", deadlines.idle),
+            Self::Lingering => ("linger_timeout", deadlines.linger),
+        }
+    }
 }
 
 /// How much of the output is on its way.
@@ -123,15 +136,7 @@ impl Peer {
 
     /// Until when it may stay in its phase.
     pub(super) fn deadline(&self, deadlines: &Deadlines) -> Instant {
-        self.since
-            + match self.phase {
-                Phase::Fresh => deadlines.first_byte,
-                Phase::Reading => deadlines.request,
-                Phase::Answering => deadlines.answer,
-                Phase::Writing => deadlines.write,
-                Phase::Idle => deadlines.idle,
-                Phase::Lingering => deadlines.linger,
-            }
+        self.since + self.phase.limit(deadlines).1
     }
 
     /// Goes to another phase; staying in the same does not put its deadline off.
@@ -239,11 +244,12 @@ pub(super) struct Peers {
     #[expect(clippy::vec_box, reason = "a connection goes to and fro as one pointer")]
     free: Vec<Box<Peer>>,
     max_connections: usize,
+    params: ParamLimits,
 }
 
 impl Peers {
-    pub(super) fn new(max_connections: usize) -> Self {
-        Self { waiting: Vec::new(), free: Vec::new(), max_connections }
+    pub(super) fn new(max_connections: usize, params: ParamLimits) -> Self {
+        Self { waiting: Vec::new(), free: Vec::new(), max_connections, params }
     }
 
     /// How many connections there are.
@@ -255,7 +261,8 @@ impl Peers {
     pub(super) fn claim(&mut self, stream: Stream, now: Instant) -> Box<Peer> {
         let mut peer = self.free.pop().unwrap_or_else(|| {
             self.waiting.push(None);
-            Box::new(Peer::new(self.waiting.len() - 1, Connection::new(self.max_connections), now))
+            let connection = Connection::new(self.max_connections, self.params);
+            Box::new(Peer::new(self.waiting.len() - 1, connection, now))
         });
         peer.open(stream, now);
         peer
@@ -270,7 +277,7 @@ impl Peers {
     /// Lets a connection wait in its place.
     pub(super) fn park(&mut self, mut peer: Box<Peer>, registry: &Registry) {
         if let Err(error) = peer.watch(registry) {
-            log::error!(target: "gateway", "cannot watch a connection: {error}; closed it");
+            log::error!(target: "gateway", kind = "cannot watch"; "cannot watch a connection: {error}; closed it");
             self.release(peer);
         } else if let Some(place) = self.waiting.get_mut(peer.place) {
             *place = Some(peer);

@@ -7,13 +7,14 @@
 mod accept;
 mod ending;
 mod exchange;
+mod numbers;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mio::event::Event as PollEvent;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -22,7 +23,8 @@ use super::answers::{Answers, Arrival};
 use super::entrance::Entrance;
 use super::peer::Peers;
 use super::{Options, Signals};
-use crate::gateway::{Application, Listener, guard};
+use crate::gateway::{Application, Counts, Listener, guard};
+use crate::logging;
 
 /// Bytes read at once: a callback comes whole.
 const READ_SIZE: usize = 64 * 1024;
@@ -69,12 +71,16 @@ struct Server<'a> {
     /// Memory for the arrivals of the next turn.
     arrivals: Vec<Arrival>,
     serial: u64,
+    started: (SystemTime, Instant),
+    counts: Counts,
     now: Instant,
     /// When the next deadline may be over.
     next_sweep: Option<Instant>,
     /// Nobody is accepted before.
     accept_from: Option<Instant>,
     accept_trouble_logged: Option<Instant>,
+    /// When the log has lines to tell of that it held back.
+    next_summary: Option<Instant>,
     /// Until when the loop may finish what it has accepted, once it is told to end.
     draining: Option<Instant>,
     over: bool,
@@ -96,17 +102,20 @@ impl<'a> Server<'a> {
             signals,
             answers: Arc::new(Answers::new(Waker::new(registry, WAKER)?)),
             entrances: entrances.collect::<io::Result<_>>()?,
-            peers: Peers::new(options.max_connections),
+            peers: Peers::new(options.max_connections, options.params),
             options,
             poll,
             buffer: vec![0; READ_SIZE],
             again: Vec::new(),
             arrivals: Vec::new(),
             serial: 0,
+            started: (SystemTime::now(), Instant::now()),
+            counts: Counts::default(),
             now: Instant::now(),
             next_sweep: None,
             accept_from: None,
             accept_trouble_logged: None,
+            next_summary: None,
             draining: None,
             over: false,
         })
@@ -125,6 +134,7 @@ impl<'a> Server<'a> {
             self.go_on();
             self.sweep();
             self.take_arrivals();
+            self.next_summary = logging::summarize(self.now);
         }
         self.finish();
         Ok(())
@@ -140,7 +150,8 @@ impl<'a> Server<'a> {
         if crowd || !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.next_sweep, self.accept_from, self.draining].into_iter().flatten().min();
+        let next =
+            [self.next_sweep, self.accept_from, self.draining, self.next_summary].into_iter().flatten().min();
         next.map(|next| next.saturating_duration_since(Instant::now()))
     }
 
@@ -178,7 +189,8 @@ impl<'a> Server<'a> {
             for (ticket, answer) in arrivals.drain(..) {
                 // The peer may have gone since, or been answered in the handler's place.
                 if let Some(mut peer) = self.peers.take_awaiting(ticket.place, ticket.serial) {
-                    self.answer(&mut peer, answer.given());
+                    let answer = answer.given(|| Some(self.status()));
+                    self.answer(&mut peer, answer);
                     self.settle(peer);
                 }
             }

@@ -6,6 +6,7 @@ use crate::gateway::fastcgi::wire::{
     Reply, begin, padded, pairs, plain, records, replies, request, request_of, stream,
 };
 use proptest::prelude::*;
+use std::time::Duration;
 
 const CAP: usize = 1000;
 
@@ -37,7 +38,7 @@ impl Outcome {
 
 /// Gives a connection these bytes, part by part, and answers each request with its body.
 fn talk<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Outcome {
-    talk_on(&mut Connection::new(1024), parts)
+    talk_on(&mut Connection::new(1024, ParamLimits::default()), parts)
 }
 
 fn talk_on<'p>(connection: &mut Connection, parts: impl IntoIterator<Item = &'p [u8]>) -> Outcome {
@@ -255,21 +256,34 @@ fn refused_and_in_step(params: &[u8], body: &[u8]) -> Refusal {
 #[test]
 fn too_many_or_too_long_parameters_are_refused_in_step() {
     let many = [get(), (0..256).flat_map(|_| pairs(&[(b"A", b"1")])).collect()].concat();
-    assert_eq!(refused_and_in_step(&many, b"body"), Refusal::TooManyParams);
+    assert_eq!(refused_and_in_step(&many, b"body"), Refusal::TooManyParams(256));
     let long = [get(), pairs(&[(b"A", &vec![b'v'; 16_385])])].concat();
-    assert_eq!(refused_and_in_step(&long, b""), Refusal::TooManyParams);
+    assert_eq!(refused_and_in_step(&long, b""), Refusal::ParamTooLong(16_384));
     let large: Vec<u8> = (0..9).flat_map(|_| pairs(&[(b"A", &[b'v'; 16_384])])).collect();
-    assert_eq!(refused_and_in_step(&large, b""), Refusal::TooManyParams);
-    assert_eq!(refused_and_in_step(&vec![0; 80_000], b""), Refusal::TooManyParams);
+    assert_eq!(refused_and_in_step(&large, b""), Refusal::ParamsTooLarge(131_072));
+    assert_eq!(refused_and_in_step(&vec![0; 80_000], b""), Refusal::TooManyParams(256));
     let just = [get(), (0..255).flat_map(|_| pairs(&[(b"A", b"1")])).collect()].concat();
     assert_eq!(whole(&request_of(1, 0, &just, b"")).requests[0].0.len(), 256);
+}
+
+#[test]
+fn the_caps_of_parameters_are_those_that_are_given() {
+    let limits = ParamLimits { size: 100, count: 2, value: 20 };
+    let refusal = |params: &[u8]| {
+        let bytes = request_of(1, KEEP_CONN, params, b"");
+        talk_on(&mut Connection::new(1, limits), [&bytes[..]]).refusals
+    };
+    assert_eq!(refusal(&[get(), pairs(&[(b"A", &[b'v'; 20])])].concat()), []);
+    assert_eq!(refusal(&[get(), pairs(&[(b"A", &[b'v'; 21])])].concat()), [Refusal::ParamTooLong(20)]);
+    assert_eq!(refusal(&[get(), pairs(&[(b"A", b""), (b"B", b"")])].concat()), [Refusal::TooManyParams(2)]);
+    assert_eq!(refusal(&[get(), pairs(&[(b"A", &[b'v'; 90])])].concat()), [Refusal::ParamsTooLarge(100)]);
 }
 
 #[test]
 fn endless_parameters_are_answered_at_once() {
     let record = plain(PARAMS, 1, &vec![b'x'; 65_535]);
     let bytes = [begin(1, 1, KEEP_CONN), (0..20).flat_map(|_| record.clone()).collect()].concat();
-    let mut connection = Connection::new(1);
+    let mut connection = Connection::new(1, ParamLimits::default());
     let outcome = talk_on(&mut connection, [&bytes[..]]);
     assert_eq!(outcome.statuses(), [(1, 431, 0)]);
     assert!(outcome.ended && connection.lingers());
@@ -281,8 +295,8 @@ fn what_the_parameters_rule_out_is_refused_in_step() {
         (&b"CONTENT_LENGTH"[..], &b"+5"[..], Refusal::BadLength),
         (b"CONTENT_LENGTH", b"4", Refusal::Overlong),
         (b"CONTENT_LENGTH", b"6", Refusal::Truncated),
-        (b"CONTENT_LENGTH", b"1001", Refusal::TooLarge),
-        (b"CONTENT_LENGTH", b"9999999999999999999", Refusal::TooLarge),
+        (b"CONTENT_LENGTH", b"1001", Refusal::TooLarge(CAP)),
+        (b"CONTENT_LENGTH", b"9999999999999999999", Refusal::TooLarge(CAP)),
         (b"HTTP_CONTENT_ENCODING", b"gzip", Refusal::Encoded),
         (b"REQUEST_METHOD", b"", Refusal::NoMethod),
     ] {
@@ -302,13 +316,13 @@ fn a_content_length_may_be_missing_or_0_padded() {
 fn a_body_at_its_cap_is_taken_and_one_beyond_refused_in_step() {
     assert_eq!(whole(&request_of(1, 0, &get(), &[b'x'; CAP])).requests[0].1.len(), CAP);
     for size in [CAP + 1, 8 * CAP] {
-        assert_eq!(refused_and_in_step(&get(), &vec![b'x'; size]), Refusal::TooLarge);
+        assert_eq!(refused_and_in_step(&get(), &vec![b'x'; size]), Refusal::TooLarge(CAP));
     }
 }
 
 #[test]
 fn an_endless_body_is_answered_at_once() {
-    let mut connection = Connection::new(1);
+    let mut connection = Connection::new(1, ParamLimits::default());
     let bytes = request_of(1, KEEP_CONN, &get(), &[b'x'; 8 * CAP + 1]);
     let outcome = talk_on(&mut connection, bytes.chunks(100));
     assert_eq!(outcome.statuses(), [(1, 413, 0)]);
@@ -497,19 +511,19 @@ fn a_head_request_gets_the_head_alone() {
 
 #[test]
 fn only_a_request_that_has_begun_can_be_given_up() {
-    let mut connection = Connection::new(1);
-    assert_eq!(connection.give_up(), None);
+    let mut connection = Connection::new(1, ParamLimits::default());
+    assert!(!connection.give_up());
     talk_on(&mut connection, [&request(1, 0, "", b"x")[..20]]);
     assert!(!connection.is_idle());
-    assert_eq!(connection.give_up(), Some(Refusal::TooSlow));
-    connection.reply(&Refusal::TooSlow.response());
+    assert!(connection.give_up());
+    connection.reply(&Refusal::TooSlow(Duration::from_secs(3)).response());
     assert_eq!(replies(connection.output())[0].status(), 408);
     assert!(connection.lingers() && !connection.keeps());
 }
 
 #[test]
 fn a_used_connection_is_as_good_as_a_new_one() {
-    let mut connection = Connection::new(1024);
+    let mut connection = Connection::new(1024, ParamLimits::default());
     let bytes = request(1, 0, "a", b"hello");
     for end in 0..=bytes.len() {
         talk_on(&mut connection, [&bytes[..end]]);
@@ -522,9 +536,9 @@ fn a_used_connection_is_as_good_as_a_new_one() {
 
 #[test]
 fn a_request_is_received_when_its_first_byte_is() {
-    let mut connection = Connection::new(1);
+    let mut connection = Connection::new(1, ParamLimits::default());
     let (bytes, early) = (request(1, KEEP_CONN, "", b"x"), Instant::now());
-    let late = early + std::time::Duration::from_secs(1);
+    let late = early + Duration::from_secs(1);
     connection.receive(&bytes[..1], early, &|_| CAP);
     assert_eq!(connection.receive(&bytes[1..], late, &|_| CAP), Event::Request);
     assert_eq!(connection.request().received, early);

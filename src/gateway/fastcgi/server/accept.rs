@@ -63,10 +63,11 @@ impl Server<'_> {
         }
         // Most often EMFILE or ENFILE. Who waits stays in the queue until descriptors are free again.
         self.accept_from = Some(self.now + ACCEPT_PAUSE);
+        self.counts.accept_pauses += 1;
         if self.accept_trouble_logged.is_none_or(|logged| self.now >= logged + LOG_PAUSE) {
             self.accept_trouble_logged = Some(self.now);
             let cure = match Errno::from_io_error(error) {
-                Some(Errno::MFILE) => "; raise LimitNOFILE or lower `--max-connections`",
+                Some(Errno::MFILE) => "; raise LimitNOFILE or lower `max_connections`",
                 _ => "",
             };
             let live = self.peers.live();
@@ -77,12 +78,14 @@ impl Server<'_> {
 
     fn welcome(&mut self, stream: Stream) {
         let mut live = self.peers.live();
+        self.counts.accepted += 1;
         if live >= self.options.max_connections && self.close_longest_idle() {
             live -= 1;
         }
         if live >= self.options.max_connections.saturating_add(SHED_RESERVE) {
             return self.turn_away(&stream);
         }
+        self.counts.peak = self.counts.peak.max(live + 1);
         let mut peer = self.peers.claim(stream, self.now);
         peer.shed = live >= self.options.max_connections;
         self.settle(peer);
@@ -101,6 +104,8 @@ impl Server<'_> {
             Fate::Again => self.place(peer, &fate),
             Fate::Waits | Fate::Ends => {
                 self.peers.release(peer);
+                let limit = self.options.max_connections;
+                log::info!(target: "gateway", kind = "max_connections"; "closed an idle connection: `max_connections` ({limit}) are in use");
                 return true;
             }
         }
@@ -115,10 +120,12 @@ impl Server<'_> {
         };
         let header = arrived.and_then(|bytes| bytes.first_chunk()).and_then(|bytes| Header::decode(*bytes));
         let id = header.map_or(1, |header| header.id);
+        self.counts.shed += 1;
+        let refusal = Refusal::Overloaded(self.options.max_connections);
         let mut out = Vec::new();
-        record::push_stdout(&mut out, id, |out| Refusal::Overloaded.response().write_to(out, false));
+        record::push_stdout(&mut out, id, |out| refusal.response().write_to(out, false));
         record::push_end_request(&mut out, id, ProtocolStatus::RequestComplete);
-        log::warn!(target: "gateway", "turned a connection away with 503: all {} are in use", self.peers.live());
+        log::warn!(target: "gateway", kind = "turned away"; "turned a connection away with 503: {refusal}");
         // A peer that cannot take so little at once has gone.
         let _ = stream.write(&out);
         stream.end_writing();

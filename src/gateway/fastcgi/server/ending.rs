@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::entrance::Entrance;
 use super::super::peer::{Peer, Phase};
 use super::Server;
+use crate::gateway::refusal::Refusal;
 
 /// How many connections are accepted at the end from a listener that nobody else will serve: a full queue.
 const LAST_ACCEPTS: usize = 4096;
@@ -28,17 +29,31 @@ impl Server<'_> {
     }
 
     fn expire(&mut self, mut peer: Box<Peer>) {
-        match peer.phase() {
-            Phase::Fresh | Phase::Idle | Phase::Lingering => return self.peers.release(peer),
-            Phase::Writing => {
-                log::warn!(target: "gateway", "closed a connection that did not read its answer");
+        let phase = peer.phase();
+        let (key, limit) = phase.limit(&self.options.deadlines);
+        self.counts.timeouts.add(key);
+        match phase {
+            Phase::Reading if peer.connection.give_up() => self.refuse(&mut peer, Refusal::TooSlow(limit)),
+            Phase::Answering => {
+                log::error!(
+                    target: "gateway", kind = key;
+                    "the handler gave no answer within `{key}` ({limit:?}); answered in its place"
+                );
+                self.answer_in_its_place(&mut peer);
+            }
+            Phase::Idle => {
+                log::info!(target: "gateway", kind = key; "closed a connection: no request within `{key}` ({limit:?})");
                 return self.peers.release(peer);
             }
-            Phase::Reading => match peer.connection.give_up() {
-                Some(refusal) => self.refuse(&mut peer, refusal),
-                None => return self.peers.release(peer),
-            },
-            Phase::Answering => self.answer(&mut peer, None),
+            Phase::Fresh | Phase::Reading | Phase::Writing | Phase::Lingering => {
+                let omission = match phase {
+                    Phase::Writing => "did not read its answer",
+                    Phase::Lingering => "did not end after its answer",
+                    _ => "sent no request",
+                };
+                log::warn!(target: "gateway", kind = key; "closed a connection that {omission} within `{key}` ({limit:?})");
+                return self.peers.release(peer);
+            }
         }
         self.settle(peer);
     }
@@ -79,8 +94,12 @@ impl Server<'_> {
 
     /// The time is over: whoever still waits for an answer gets one.
     pub(super) fn finish(&mut self) {
+        if self.peers.live() > 0 && !self.over {
+            let (live, limit) = (self.peers.live(), self.options.deadlines.drain);
+            log::warn!(target: "gateway", "ended {live} connections: not done within `drain_timeout` ({limit:?})");
+        }
         for mut peer in self.peers.take_all(|peer| peer.phase() == Phase::Answering) {
-            self.answer(&mut peer, None);
+            self.answer_in_its_place(&mut peer);
             peer.flush();
             self.peers.release(peer);
         }

@@ -55,7 +55,11 @@ impl Server<'_> {
             return Some(self.step_to_end(peer));
         }
         if peer.awaiting.is_some() {
-            return Some(if peer.gone { Fate::Ends } else { Fate::Waits });
+            if !peer.gone {
+                return Some(Fate::Waits);
+            }
+            self.counts.abandoned += 1;
+            return Some(Fate::Ends);
         }
         let app = self.app;
         let max_body = |params: &_| guard::max_body(app, params);
@@ -93,12 +97,16 @@ impl Server<'_> {
     fn act(&mut self, peer: &mut Peer, event: &Event) {
         match event {
             Event::More => {}
-            Event::Request if peer.shed => self.refuse(peer, Refusal::Overloaded),
+            Event::Request if peer.shed => {
+                self.counts.shed += 1;
+                self.refuse(peer, Refusal::Overloaded(self.options.max_connections));
+            }
             Event::Request => self.hand_over(peer),
             Event::Refused(refusal) => self.refuse(peer, *refusal),
             Event::Finished => peer.ending = true,
             Event::Broken(reason) => {
-                log::warn!(target: "gateway", "closed a connection that broke the protocol: {reason}");
+                log::warn!(target: "gateway", kind = "broken protocol"; "closed a connection that broke the protocol: {reason}");
+                self.counts.broken += 1;
                 peer.ending = true;
             }
         }
@@ -113,15 +121,23 @@ impl Server<'_> {
         let responder = Responder::new(self.answers.clone(), ticket);
         guard::run("handler", || self.app.handle(peer.connection.request(), responder));
         if let Some(answer) = self.answers.take(ticket) {
-            self.answer(peer, answer.given());
+            let answer = answer.given(|| Some(self.status()));
+            self.answer(peer, answer);
         }
     }
 
     pub(super) fn answer(&mut self, peer: &mut Peer, answer: Option<Response>) {
         if answer.is_none() {
-            log::error!(target: "gateway", "the handler gave no answer; answered in its place");
+            self.counts.unanswered += 1;
+            log::error!(target: "gateway", kind = "no answer"; "the handler gave no answer; answered in its place");
         }
         self.reply(peer, &guard::answer_or_default(self.app, answer));
+    }
+
+    /// Answers for a handler that takes too long.
+    pub(super) fn answer_in_its_place(&mut self, peer: &mut Peer) {
+        self.counts.unanswered += 1;
+        self.reply(peer, &guard::answer_or_default(self.app, None));
     }
 
     pub(super) fn refuse(&mut self, peer: &mut Peer, refusal: Refusal) {
@@ -131,6 +147,8 @@ impl Server<'_> {
 
     fn reply(&mut self, peer: &mut Peer, response: &Response) {
         peer.awaiting = None;
+        self.counts.requests.add(response.status);
+        self.counts.times.add(peer.connection.request().received.elapsed());
         peer.connection.reply(response);
         peer.restart(Phase::Idle, self.now);
         let last = peer.shed || self.draining.is_some() && !peer.connection.has_rest();

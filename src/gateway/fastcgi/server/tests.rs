@@ -54,6 +54,8 @@ impl Application for Desk {
                 self.release.lock().unwrap().recv_timeout(PATIENCE).unwrap();
             }
             b"drop" => drop(responder),
+            b"numbers" => responder.respond_with_page(|door| Response::text(200, format!("{door:?}"))),
+            b"bad page" => responder.respond_with_page(|_| panic!("on purpose")),
             b"panic" => panic!("on purpose"),
             b"big" => responder.respond(Response::text(200, "x".repeat(4 << 20))),
             _ => responder.respond(Response { body: request.body.clone().into(), ..Response::text(200, "") }),
@@ -213,6 +215,48 @@ fn a_kept_connection_serves_one_after_another() {
     client.send(&wire::request(1, 0, "", b"last"));
     assert_eq!(client.reply().body(), "last");
     client.expect_end();
+    running.stop();
+}
+
+#[test]
+fn a_page_shows_the_numbers_of_the_loop() {
+    let running = start_with(short(|deadlines| deadlines.write = SOON));
+    let mut kept = running.connect();
+    kept.send(&wire::request(1, KEEP, "", b"x"));
+    kept.reply();
+    let mut waits = running.connect();
+    waits.send(&wire::request(1, 0, "later", b""));
+    let responder = running.next_later();
+    assert_eq!(running.ask("drop", b"").status(), 200);
+    running.connect().send(b"GET / HTTP/1.1");
+    let deaf = running.connect();
+    (&deaf.0).write_all(&wire::request(1, 0, "big", b"")).unwrap();
+    let numbers = || running.ask("numbers", b"").body().to_owned();
+    let until = Instant::now() + PATIENCE;
+    let page = loop {
+        let page = numbers();
+        if page.contains("broken: 1") && page.contains("\"write_timeout\", 1") {
+            break page;
+        }
+        assert!(Instant::now() < until, "{page}");
+    };
+    let connections =
+        "Connections { open: 3, most: 77, idle: 1, reading: 0, answering: 1, writing: 0, closing: 0 }";
+    let connections = connections.replace("77", &Options::default().max_connections.to_string());
+    for part in [&connections[..], "unanswered: 1", "abandoned: 0", "shed: 0", "Tally([(200, "] {
+        assert!(page.contains(part), "no `{part}` in {page}");
+    }
+    responder.respond(Response::text(200, "late"));
+    assert_eq!(waits.reply().body(), "late");
+    assert!(numbers().contains("open: 2,"));
+    running.stop();
+}
+
+#[test]
+fn a_page_that_panics_is_answered_in_its_place() {
+    let running = start();
+    assert_eq!(running.ask("bad page", b"").body(), "success");
+    assert_eq!(running.ask("", b"x").body(), "x");
     running.stop();
 }
 
