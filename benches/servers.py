@@ -89,22 +89,20 @@ class Process:
         self.stop()
 
     def ids(self):
-        for path in glob.glob("/proc/[0-9]*/stat"):
-            try:
-                session = int(read(path).rpartition(")")[2].split()[3])
-            except OSError:
-                continue  # it has just ended
-            if session == self.leader:
-                yield int(path.split("/")[2])
+        for stat in texts(glob.glob("/proc/[0-9]*/stat")):
+            pid, _, rest = stat.partition(" ")
+            session = rest.rpartition(")")[2].split()[3]
+            if int(session) == self.leader:
+                yield int(pid)
 
     def cpu(self):
         """Microseconds of CPU time that its threads have used."""
         paths = (path for pid in self.ids() for path in glob.glob(f"/proc/{pid}/task/*/schedstat"))
-        return sum(int(read(path).split()[0]) for path in paths) / 1e3
+        return sum(int(text.split()[0]) for text in texts(paths)) / 1e3
 
     def pss(self):
         """Memory in MiB; what is shared with others counts in proportion."""
-        rollups = (read(f"/proc/{pid}/smaps_rollup") for pid in self.ids())
+        rollups = texts(f"/proc/{pid}/smaps_rollup" for pid in self.ids())
         return sum(int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1]) for text in rollups) / 1024
 
     def stop(self):
@@ -145,6 +143,14 @@ class Responder(Process):
 def read(path):
     with open(path, encoding="utf-8") as file:
         return file.read()
+
+
+def texts(paths):
+    for path in paths:
+        try:
+            yield read(path)
+        except OSError:
+            pass  # the process has just ended
 
 
 def write(name, text, mode=0o644):

@@ -151,14 +151,18 @@ def verdict(relation, value, must, aim):
     return "aim reached" if aim is not None and holds(aim) else "reached"
 
 
+def reason(excluded, key):
+    return " ".join(excluded.get(key[:2], "no figure").split())[:60]
+
+
 def lines_of(row, results, excluded):
     _, title, form, ours, bounds = row
     value = statistics.median(results[ours])
     first = f"{title:<31}{form.format(value):>11}"
     for relation, must, aim, beside, called in bounds:
         name = beside and (called or NAMES[beside[1]]) or ""
-        if beside and beside not in results:
-            yield f"{first}  {name:<16}not measured: {excluded.get(beside[:2], 'no figure')[:60]}"
+        if beside and (beside[:2] in excluded or beside not in results):
+            yield f"{first}  {name:<16}not measured: {reason(excluded, beside)}"
             first = " " * 42
             continue
         # Of each round, so that a slow minute meets both sides.
@@ -184,7 +188,8 @@ def render(results, excluded, chosen, length):
             lines += lines_of(row, results, excluded)
     for (kind, name, field), values in results.items():
         if field == "errors" and sum(values):
-            lines.append(f"wrong or missing answers of {name}, {kind}: {sum(values):,.0f}")
+            missed = "  MISSED" if name == "wxcgi" else ""
+            lines.append(f"wrong or missing answers of {NAMES.get(name, name)}, {kind}: {sum(values):,.0f}{missed}")
     return "\n".join(lines)
 
 
@@ -205,7 +210,8 @@ def versions():
         "nginx": "nginx", "Apache": "apache2", "PHP": f"php{php}-fpm", "libfcgi": "libfcgi0ldbl", "uwsgi": "uwsgi-core",
         "wrk": "wrk",
     }
-    found = {name: package(debian) for name, debian in packages.items()}
+    rust = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    found = {"Rust": rust, **{name: package(debian) for name, debian in packages.items()}}
     return ", ".join(f"{name} {version}" for name, version in found.items() if version)
 
 
