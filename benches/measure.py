@@ -245,7 +245,7 @@ def main():
                 measure_round(bench, plan, results if number else {}, excluded)
         except Unfit as why:
             sys.exit(f"benches/run: wxcgi: {why}")
-    text = table.render(results, excluded, options.only, f"{rounds} rounds of {seconds} s")
+    text = table.render(results, excluded, options.only, f"rounds: {rounds}, measurements of {seconds} s")
     print(text)
     if not options.quick and options.only == table.groups():
         table.publish(text)

@@ -182,7 +182,7 @@ def lines_of(row, results, excluded):
 
 def render(results, excluded, chosen, length):
     head = f"{'':<31}{'wxcgi':>11}  {'beside it':<28}{'ratio':>7}{'spread':>8}  "
-    lines = [machine(), f"{length} each, medians; {versions()}", "", f"{head}{'must':<8}{'aim':<8}verdict"]
+    lines = [machine(), f"{length}, medians; {versions()}", "", f"{head}{'must':<8}{'aim':<8}verdict"]
     for row in ROWS:
         if row[0] in chosen:
             lines += lines_of(row, results, excluded)
