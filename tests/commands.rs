@@ -764,3 +764,12 @@ fn a_stamp_of_long_ago_is_signed_but_not_taken() {
     let ran = desk.run(["sign", "--timestamp", &old, "--echostr", "x"]);
     site.receives(&Request::new("GET").raw_query(ran.query())).is(403);
 }
+
+#[test]
+fn the_readmes_quote_the_last_result_of_the_benchmark() {
+    let read = |name: &str| fs::read_to_string(repository().join(name)).expect(name);
+    let result = read("benches/result.txt");
+    for name in ["README.md", "README.zh-CN.md"] {
+        assert!(read(name).contains(&format!("```text\n{result}```\n")), "{name} quotes another result");
+    }
+}

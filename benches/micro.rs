@@ -1,0 +1,201 @@
+//! Where the time of one message goes: `cargo bench`, or `cargo bench -- matching` for some.
+//!
+//! Each benchmark is one step of a text message in the order in which they come; `whole_*` is all of them, from the
+//! request to the response. CGI pays `config` with every message, FastCGI does not.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use divan::{Bencher, black_box};
+use wxcgi::account::Account;
+use wxcgi::clock::unix_seconds;
+use wxcgi::config::{Config, Thoroughness};
+use wxcgi::gateway::call;
+use wxcgi::http::{Params, Request};
+use wxcgi::rules::{Captures, Rules, Scope, Template};
+use wxcgi::wechat::crypto::{AesKey, open_envelope, seal_envelope};
+use wxcgi::wechat::envelope::envelope_xml;
+use wxcgi::wechat::message::Message;
+use wxcgi::wechat::reply::Reply;
+use wxcgi::wechat::signature::{sign, verify_signature};
+use wxcgi::wechat::xml;
+
+const TOKEN: &str = "benchtoken";
+const APP_ID: &str = "wx0123456789abcdef";
+const AES_KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFE";
+const USER: &str = "oABCD1234567890abcdefghijkl";
+const ACCOUNT: &str = "gh_0123456789ab";
+const NONCE: &str = "987654321";
+
+fn main() {
+    divan::main();
+}
+
+// --- The steps -----------------------------------------------------------------------------------------------------
+
+#[divan::bench]
+fn signature(bencher: Bencher) {
+    let signature = sign([TOKEN, "1700000000", NONCE]);
+    bencher.bench(|| verify_signature(black_box(TOKEN), "1700000000", NONCE, &signature));
+}
+
+#[divan::bench]
+fn decrypt(bencher: Bencher) {
+    let (key, sealed) = (key(), sealed("ping"));
+    bencher.bench(|| open_envelope(black_box(&sealed), &key, APP_ID));
+}
+
+#[divan::bench]
+fn parse(bencher: Bencher) {
+    let body = message("ping");
+    bencher.bench(|| {
+        let document = xml::parse(black_box(body.as_bytes())).expect("XML");
+        Message::from_xml(&document).expect("a message").msg_id
+    });
+}
+
+/// How many rules there are, and what is said to them.
+const CASES: [(usize, &str); 5] = [
+    (20, "word9"),
+    (20, "nobody waits for this"),
+    (1000, "word1"),
+    (1000, "查北京天气100"),
+    (1000, "nobody waits for this"),
+];
+
+/// As in FastCGI: the regular expressions have been compiled.
+#[divan::bench(args = CASES)]
+fn matching(bencher: Bencher, (count, content): (usize, &str)) {
+    let (rules, body) = (rules(count), message(content));
+    let document = xml::parse(body.as_bytes()).expect("XML");
+    let message = Message::from_xml(&document).expect("a message");
+    let _ = rules.find(&message);
+    bencher.bench(|| black_box(&rules).find(&message).is_some());
+}
+
+/// As in CGI: the first message that these rules see.
+#[divan::bench(args = CASES, sample_size = 1)]
+fn matching_first(bencher: Bencher, (count, content): (usize, &str)) {
+    let body = message(content);
+    let document = xml::parse(body.as_bytes()).expect("XML");
+    let message = Message::from_xml(&document).expect("a message");
+    bencher.with_inputs(|| rules(count)).bench_refs(|rules| rules.find(&message).is_some());
+}
+
+#[divan::bench(args = ["北京天气挺好的！", "{{ message.content }}", "{{ message.content | upper }}"])]
+fn template(bencher: Bencher, source: &str) {
+    let (template, body) = (Template::new(source.to_owned()), message("ping"));
+    let document = xml::parse(body.as_bytes()).expect("XML");
+    let message = Message::from_xml(&document).expect("a message");
+    let (captures, now) = (Captures::default(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    let scope = Scope { message: &message, captures: &captures, app_id: Some(APP_ID), rule: None, now };
+    bencher.bench(|| template.render(black_box(&scope)).map(|text| text.len()));
+}
+
+#[divan::bench]
+fn reply() -> String {
+    Reply::text(black_box("pong")).to_xml(USER, ACCOUNT, 1_700_000_000)
+}
+
+#[divan::bench]
+fn seal(bencher: Bencher) {
+    let (key, reply) = (key(), Reply::text("pong").to_xml(USER, ACCOUNT, 1_700_000_000));
+    bencher.bench(|| {
+        let encrypt = seal_envelope(black_box(&reply), &key, APP_ID, [7; 16]);
+        envelope_xml(&encrypt, TOKEN, 1_700_000_000, NONCE)
+    });
+}
+
+// --- What CGI does beforehand, and all together ----------------------------------------------------------------------
+
+/// A config whose bytes were checked before.
+#[divan::bench(args = [20, 1000])]
+fn config(bencher: Bencher, count: usize) {
+    let text = config_text(count);
+    bencher.bench(|| Config::parse(black_box(&text), Path::new("/"), Thoroughness::CheckedBefore));
+}
+
+#[divan::bench]
+fn whole_plain(bencher: Bencher) {
+    let account = Account::new(read(20));
+    let request = request("", message("word9"));
+    assert!(call(&account, &request).body.starts_with(b"<xml><ToUserName>"));
+    bencher.bench(|| call(&account, black_box(&request)).body.len());
+}
+
+#[divan::bench]
+fn whole_secure(bencher: Bencher) {
+    let account = Account::new(read(20));
+    let encrypt = sealed("word9");
+    let body = format!(
+        "<xml><ToUserName><![CDATA[{ACCOUNT}]]></ToUserName><Encrypt><![CDATA[{encrypt}]]></Encrypt></xml>"
+    );
+    let request = request(&encrypt, body);
+    assert!(call(&account, &request).body.starts_with(b"<xml><Encrypt>"));
+    bencher.bench(|| call(&account, black_box(&request)).body.len());
+}
+
+// --- What they work on -----------------------------------------------------------------------------------------------
+
+fn message(content: &str) -> String {
+    format!(
+        "<xml><ToUserName><![CDATA[{ACCOUNT}]]></ToUserName><FromUserName><![CDATA[{USER}]]></FromUserName>\
+         <CreateTime>1700000000</CreateTime><MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{content}]]></Content>\
+         <MsgId>1234567890123456</MsgId></xml>"
+    )
+}
+
+fn key() -> AesKey {
+    AesKey::parse(AES_KEY).expect("a key")
+}
+
+fn sealed(content: &str) -> String {
+    seal_envelope(&message(content), &key(), APP_ID, [7; 16])
+}
+
+/// Every tenth rule is a regular expression, one of four shapes in turn; the others are words.
+fn config_text(count: usize) -> String {
+    let mut text =
+        format!("[account]\ntoken = \"{TOKEN}\"\napp_id = \"{APP_ID}\"\nencoding_aes_key = \"{AES_KEY}\"\n");
+    for number in 1..=count {
+        let tenth = number / 10;
+        let condition = match (number % 10, tenth % 4) {
+            (0, 0) => format!(r"regex = '^查(?<city>\S+)天气{tenth}$'"),
+            (0, 1) => format!(r"regex = '(?i)\border\s*{tenth}\b'"),
+            (0, 2) => format!(r"regex = '^(快递|物流){tenth}\s*(?<code>\d{{6,12}})$'"),
+            (0, _) => format!(r"regex = '(优惠|折扣).*{tenth}号'"),
+            _ => format!("text = \"word{number}\""),
+        };
+        let _ = write!(
+            text,
+            "[[rule]]\nname = \"rule {number}\"\nwhen.{condition}\nreply = \"answer {number}\"\n"
+        );
+    }
+    text
+}
+
+fn read(count: usize) -> Config {
+    let (config, faults) = Config::parse(&config_text(count), Path::new("/"), Thoroughness::CheckedBefore);
+    assert!(faults.is_empty(), "{faults:?}");
+    config.expect("a config without faults")
+}
+
+fn rules(count: usize) -> Rules {
+    read(count).rules
+}
+
+/// A POST of now; `encrypt` is what the body holds in secure mode.
+fn request(encrypt: &str, body: String) -> Request {
+    let timestamp = unix_seconds(SystemTime::now()).to_string();
+    let mut query =
+        format!("signature={}&timestamp={timestamp}&nonce={NONCE}", sign([TOKEN, &timestamp, NONCE]));
+    if !encrypt.is_empty() {
+        let msg_signature = sign([TOKEN, &timestamp, NONCE, encrypt]);
+        let _ = write!(query, "&encrypt_type=aes&msg_signature={msg_signature}");
+    }
+    let mut params = Params::new();
+    params.push(b"REQUEST_METHOD", b"POST");
+    params.push(b"QUERY_STRING", query.as_bytes());
+    Request::new(params, body.into_bytes())
+}
