@@ -10,6 +10,7 @@
 //! | `connection` | one connection as a state machine, without I/O |
 //! | `stream`, `peer` | a connection with its socket, its deadlines and its place |
 //! | `entrance` | the listeners |
+//! | `room` | how many connections there is room for |
 //! | `answers`, `signals` | what comes from other threads and from outside |
 //! | `server` | the loop |
 
@@ -18,6 +19,7 @@ mod connection;
 mod entrance;
 mod peer;
 mod record;
+mod room;
 mod server;
 mod signals;
 mod stream;
@@ -27,23 +29,16 @@ mod wire;
 use std::env;
 use std::net::IpAddr;
 
-use rustix::process::{Resource, getrlimit};
-
 use super::{Deadlines, ParamLimits};
 
 pub use server::serve;
 pub use signals::{Handle, Signals};
 
-/// Connections at most, if the system allows as many.
-const MAX_CONNECTIONS: u64 = 1024;
-
-/// Descriptors that are left for files, stores, handlers and connections that are turned away.
-const RESERVED_DESCRIPTORS: u64 = 96;
-
 /// How a loop serves.
 #[derive(Debug)]
 pub struct Options {
-    /// More connections than this are answered 503. Default: 1024, or what RLIMIT_NOFILE leaves.
+    /// More connections than this are answered 503. Default: 1024, or what RLIMIT_NOFILE leaves;
+    /// as many more are read to be answered so.
     pub max_connections: usize,
     /// How much the parameters of a request may be.
     pub params: ParamLimits,
@@ -58,7 +53,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            max_connections: default_max_connections(),
+            max_connections: room::default_max_connections(),
             params: ParamLimits::default(),
             deadlines: Deadlines::default(),
             allowed_peers: env::var("FCGI_WEB_SERVER_ADDRS")
@@ -68,12 +63,6 @@ impl Default for Options {
             signals: None,
         }
     }
-}
-
-fn default_max_connections() -> usize {
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let connections = descriptors.saturating_sub(RESERVED_DESCRIPTORS).clamp(16, MAX_CONNECTIONS);
-    usize::try_from(connections).unwrap_or(usize::MAX)
 }
 
 /// The addresses of a comma list. One that cannot be read lets nobody in.

@@ -74,6 +74,10 @@ pub(super) struct Peer {
     lingered: usize,
 }
 
+/// How long a connection may take to send the request that is answered 503: with the pause between two sweeps less
+/// than a second.
+const SHED_PATIENCE: Duration = Duration::from_millis(800);
+
 /// Half of a token is the place, half the generation, which is never 0: those tokens belong to the listeners.
 const PLACE_BITS: u32 = usize::BITS / 2;
 
@@ -136,7 +140,9 @@ impl Peer {
 
     /// Until when it may stay in its phase.
     pub(super) fn deadline(&self, deadlines: &Deadlines) -> Instant {
-        self.since + self.phase.limit(deadlines).1
+        let (_, limit) = self.phase.limit(deadlines);
+        let is_heard_out = matches!(self.phase, Phase::Fresh | Phase::Reading);
+        self.since + if self.shed && is_heard_out { limit.min(SHED_PATIENCE) } else { limit }
     }
 
     /// Goes to another phase; staying in the same does not put its deadline off.

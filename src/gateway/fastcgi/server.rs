@@ -22,6 +22,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::answers::{Answers, Arrival};
 use super::entrance::Entrance;
 use super::peer::Peers;
+use super::room::{self, Spare};
 use super::{Options, Signals};
 use crate::gateway::{Application, Counts, Listener, guard};
 use crate::logging;
@@ -79,6 +80,9 @@ struct Server<'a> {
     /// Nobody is accepted before.
     accept_from: Option<Instant>,
     accept_trouble_logged: Option<Instant>,
+    /// How many connections beyond `max_connections` are let in, to be answered 503.
+    shed_reserve: usize,
+    spare: Spare,
     /// When the log has lines to tell of that it held back.
     next_summary: Option<Instant>,
     /// Until when the loop may finish what it has accepted, once it is told to end.
@@ -88,6 +92,7 @@ struct Server<'a> {
 
 impl<'a> Server<'a> {
     fn new(listeners: Vec<Listener>, mut options: Options, app: &'a dyn Application) -> io::Result<Self> {
+        let shed_reserve = room::make(options.max_connections);
         let poll = Poll::new()?;
         let registry = poll.registry();
         let mut signals = options.signals.take().map_or_else(Signals::of_process, Ok)?;
@@ -115,6 +120,8 @@ impl<'a> Server<'a> {
             next_sweep: None,
             accept_from: None,
             accept_trouble_logged: None,
+            shed_reserve,
+            spare: Spare::new(),
             next_summary: None,
             draining: None,
             over: false,

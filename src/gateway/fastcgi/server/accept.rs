@@ -14,9 +14,6 @@ use crate::gateway::refusal::Refusal;
 /// How many connections are accepted before the others get their turn.
 const ACCEPTS_A_TURN: usize = 64;
 
-/// Connections beyond `max_connections` whose requests are read, to be answered 503.
-pub(super) const SHED_RESERVE: usize = 32;
-
 /// How long nobody is accepted after the descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(75);
 
@@ -50,9 +47,36 @@ impl Server<'_> {
                 entrance.ready = false;
                 return false;
             }
-            Err(error) => return self.survive_accept(&error),
+            Err(error) => {
+                if Errno::from_io_error(&error) == Some(Errno::MFILE) {
+                    self.turn_away_from(number);
+                }
+                return self.survive_accept(&error);
+            }
         }
         true
+    }
+
+    /// There is no descriptor left: one is lent to tell those who wait that they should come again.
+    fn turn_away_from(&mut self, number: usize) {
+        for _ in 0..ACCEPTS_A_TURN {
+            let Some(entrance) = self.entrances.get(number) else { return };
+            let allowed = self.options.allowed_peers.as_deref();
+            let (buffer, counts) = (&mut self.buffer, &mut self.counts);
+            let refusal = Refusal::Overloaded(self.options.max_connections);
+            let goes_on = self.spare.lend(|| match entrance.accept(allowed) {
+                Ok(Some(stream)) => {
+                    turn_away(&stream, refusal, buffer);
+                    counts.shed += 1;
+                    true
+                }
+                Ok(None) => true,
+                Err(_) => false,
+            });
+            if !goes_on {
+                return;
+            }
+        }
     }
 
     /// What to do when `accept` fails; `true` to go on at once.
@@ -82,8 +106,9 @@ impl Server<'_> {
         if live >= self.options.max_connections && self.close_longest_idle() {
             live -= 1;
         }
-        if live >= self.options.max_connections.saturating_add(SHED_RESERVE) {
-            return self.turn_away(&stream);
+        if live >= self.options.max_connections.saturating_add(self.shed_reserve) {
+            self.counts.shed += 1;
+            return turn_away(&stream, Refusal::Overloaded(self.options.max_connections), &mut self.buffer);
         }
         self.counts.peak = self.counts.peak.max(live + 1);
         let mut peer = self.peers.claim(stream, self.now);
@@ -111,23 +136,21 @@ impl Server<'_> {
         }
         false
     }
+}
 
-    /// Answers 503 without a place among the others: with what has arrived, and in one go.
-    fn turn_away(&mut self, stream: &Stream) {
-        let arrived = match stream.read(&mut self.buffer) {
-            Incoming::Bytes(count) => self.buffer.get(..count),
-            Incoming::Blocked | Incoming::End => None,
-        };
-        let header = arrived.and_then(|bytes| bytes.first_chunk()).and_then(|bytes| Header::decode(*bytes));
-        let id = header.map_or(1, |header| header.id);
-        self.counts.shed += 1;
-        let refusal = Refusal::Overloaded(self.options.max_connections);
-        let mut out = Vec::new();
-        record::push_stdout(&mut out, id, |out| refusal.response().write_to(out, false));
-        record::push_end_request(&mut out, id, ProtocolStatus::RequestComplete);
-        log::warn!(target: "gateway", kind = "turned away"; "turned a connection away with 503: {refusal}");
-        // A peer that cannot take so little at once has gone.
-        let _ = stream.write(&out);
-        stream.end_writing();
-    }
+/// Answers 503 without a place among the others: with what has arrived, and in one go.
+fn turn_away(stream: &Stream, refusal: Refusal, buffer: &mut [u8]) {
+    let arrived = match stream.read(buffer) {
+        Incoming::Bytes(count) => buffer.get(..count),
+        Incoming::Blocked | Incoming::End => None,
+    };
+    let header = arrived.and_then(|bytes| bytes.first_chunk()).and_then(|bytes| Header::decode(*bytes));
+    let id = header.map_or(1, |header| header.id);
+    let mut out = Vec::new();
+    record::push_stdout(&mut out, id, |out| refusal.response().write_to(out, false));
+    record::push_end_request(&mut out, id, ProtocolStatus::RequestComplete);
+    log::warn!(target: "gateway", kind = "turned away"; "turned a connection away with 503: {refusal}");
+    // A peer that cannot take so little at once has gone.
+    let _ = stream.write(&out);
+    stream.end_writing();
 }

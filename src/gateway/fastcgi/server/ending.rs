@@ -33,6 +33,7 @@ impl Server<'_> {
         let (key, limit) = phase.limit(&self.options.deadlines);
         self.counts.timeouts.add(key);
         match phase {
+            Phase::Reading if peer.shed && peer.connection.give_up() => self.shed(&mut peer),
             Phase::Reading if peer.connection.give_up() => self.refuse(&mut peer, Refusal::TooSlow(limit)),
             Phase::Answering => {
                 log::error!(

@@ -97,10 +97,7 @@ impl Server<'_> {
     fn act(&mut self, peer: &mut Peer, event: &Event) {
         match event {
             Event::More => {}
-            Event::Request if peer.shed => {
-                self.counts.shed += 1;
-                self.refuse(peer, Refusal::Overloaded(self.options.max_connections));
-            }
+            Event::Request if peer.shed => self.shed(peer),
             Event::Request => self.hand_over(peer),
             Event::Refused(refusal) => self.refuse(peer, *refusal),
             Event::Finished => peer.ending = true,
@@ -110,6 +107,12 @@ impl Server<'_> {
                 peer.ending = true;
             }
         }
+    }
+
+    /// Says that all places are taken.
+    pub(super) fn shed(&mut self, peer: &mut Peer) {
+        self.counts.shed += 1;
+        self.refuse(peer, Refusal::Overloaded(self.options.max_connections));
     }
 
     /// Calls the handler, and replies if it has answered at once.

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use rustix::io::Errno;
 
-use super::accept::SHED_RESERVE;
+use super::room;
 use super::*;
 use crate::gateway::fastcgi::Handle;
 use crate::gateway::fastcgi::record::{self, Header};
@@ -417,7 +417,7 @@ fn beyond_the_limit_everybody_gets_a_503() {
     let reply = running.ask("", b"hello");
     assert_eq!(reply.status(), 503);
     assert!(reply.document.contains("\r\nRetry-After: 1\r\n"));
-    let mut silent: Vec<_> = (0..SHED_RESERVE).map(|_| running.connect()).collect();
+    let mut silent: Vec<_> = (0..room::make(1)).map(|_| running.connect()).collect();
     let mut turned_away = running.connect();
     assert_eq!(turned_away.reply().status(), 503);
     silent[0].send(&wire::request(5, KEEP, "", b"hello"));
@@ -427,6 +427,25 @@ fn beyond_the_limit_everybody_gets_a_503() {
     responder.respond(Response::text(200, "served"));
     assert_eq!(waiting.reply().body(), "served");
     drop(silent);
+    running.stop();
+}
+
+#[test]
+fn who_is_turned_away_is_told_within_a_second() {
+    let running = start_with(|options| {
+        options.max_connections = 1;
+        // Whoever is served may take that long.
+        options.deadlines.request = Duration::from_secs(600);
+    });
+    let mut waiting = running.connect();
+    waiting.send(&wire::request(1, 0, "later", b""));
+    let responder = running.next_later();
+    let mut slow = running.connect();
+    let request = wire::request(1, 0, "", b"hello");
+    slow.send(&request[..request.len() - 1]);
+    assert_eq!(slow.reply().status(), 503);
+    responder.respond(Response::text(200, "served"));
+    assert_eq!(waiting.reply().body(), "served");
     running.stop();
 }
 
