@@ -16,13 +16,15 @@ fn run() -> i32 {
     // Apache passes a query without `=` as arguments (RFC 3875 §4.4): a request must not become a command.
     match find_door() {
         Door::Cgi => serve_cgi(),
-        Door::FastCgi(listeners) if started_by_web_server() => cli::fastcgi::serve_by_default(listeners),
-        Door::FastCgi(listeners) => cli::run(Some(listeners)),
+        Door::FastCgi(listeners) if started_by_web_server() => {
+            cli::fastcgi::serve_by_default(listeners, start::forget_pages)
+        }
+        Door::FastCgi(listeners) => cli::run(Some(listeners), start::forget_pages),
         Door::Misconfigured => {
             LogSettings::default().start();
             i32::from(cgi::refuse_misconfigured().is_err())
         }
-        Door::Person => cli::run(None),
+        Door::Person => cli::run(None, start::forget_pages),
     }
 }
 

@@ -42,11 +42,11 @@ fn octal(text: &str) -> Result<u32, String> {
 
 /// Serves on sockets that the process was started with; its command line was not read.
 #[must_use]
-pub fn serve_by_default(listeners: Vec<Listener>) -> i32 {
-    finish(run(Args::default(), Some(listeners)))
+pub fn serve_by_default(listeners: Vec<Listener>, before_serving: fn()) -> i32 {
+    finish(run(Args::default(), Some(listeners), before_serving))
 }
 
-pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>) -> Result<(), Failure> {
+pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>, before_serving: fn()) -> Result<(), Failure> {
     let listeners = match listeners {
         Some(listeners) if args.listen.is_empty() => listeners,
         _ => listen(&args)?,

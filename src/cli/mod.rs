@@ -105,14 +105,15 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Runs the command line, and gives the exit code. `listeners` are sockets that the process was started with.
+/// Runs the command line, and gives the exit code. `listeners` are sockets that the process was started with;
+/// `before_serving` is called by a command that serves, when all that is done once is done.
 #[must_use]
-pub fn run(listeners: Option<Vec<Listener>>) -> i32 {
+pub fn run(listeners: Option<Vec<Listener>>, before_serving: fn()) -> i32 {
     let is_command = std::env::args_os().len() > 1;
     match listeners {
-        Some(listeners) if !is_command => fastcgi::serve_by_default(listeners),
+        Some(listeners) if !is_command => fastcgi::serve_by_default(listeners, before_serving),
         listeners => match Cli::try_parse() {
-            Ok(Cli { command: Some(command) }) => finish(command.run(listeners)),
+            Ok(Cli { command: Some(command) }) => finish(command.run(listeners, before_serving)),
             Ok(Cli { command: None }) => finish(print_line(&Cli::command().render_help().to_string())),
             Err(error) => {
                 let _ = error.print();
@@ -123,9 +124,9 @@ pub fn run(listeners: Option<Vec<Listener>>) -> i32 {
 }
 
 impl Command {
-    fn run(self, listeners: Option<Vec<Listener>>) -> Result<(), Failure> {
+    fn run(self, listeners: Option<Vec<Listener>>, before_serving: fn()) -> Result<(), Failure> {
         match self {
-            Self::Fastcgi(args) => fastcgi::run(args, listeners),
+            Self::Fastcgi(args) => fastcgi::run(args, listeners, before_serving),
             Self::Check(args) => check::run(&args),
             Self::Simulate(args) => simulate::run(&args),
             Self::Sign(args) => sign::run(&args),
