@@ -14,8 +14,10 @@ use std::thread;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::processes::{PATIENCE, Processes};
-use super::servers::{Layout, start_backend, start_front, start_on, write_config, write_second_location};
+use super::processes::{PATIENCE, Process, Processes};
+use super::servers::{
+    CommandLine, Layout, start_backend, start_front, start_on, write_config, write_second_location,
+};
 use super::{Answer, Door, Request, command};
 
 /// A running site; all of it ends when this is dropped. If a test fails, the logs are shown.
@@ -24,8 +26,7 @@ pub(crate) struct Site {
     door: Door,
     path: String,
     port: u16,
-    /// Of the responder, behind `fastcgi`.
-    arguments: Vec<OsString>,
+    responder: CommandLine,
     held: Option<UnixListener>,
     processes: Processes,
     layout: Layout,
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     takes_folder: bool,
     second_location: Option<(String, String)>,
     served_by: Option<u16>,
+    starter: Vec<&'static str>,
+    arguments: Vec<OsString>,
 }
 
 #[derive(Debug)]
@@ -63,6 +66,8 @@ impl Site {
             takes_folder: false,
             second_location: None,
             served_by: None,
+            starter: Vec::new(),
+            arguments: Vec::new(),
         }
     }
 
@@ -129,6 +134,11 @@ impl Site {
         self.layout.program()
     }
 
+    /// The same by way of another program, such as `prlimit`, whose arguments end where a command begins.
+    pub(crate) fn program_under(&self, starter: &[&str]) -> Command {
+        self.layout.program_under(starter)
+    }
+
     /// The config file.
     pub(crate) fn config(&self) -> &Path {
         &self.layout.config
@@ -154,13 +164,33 @@ impl Site {
     pub(crate) fn replace_responder(&mut self) -> ExitStatus {
         let old = self.processes.pid("wxcgi");
         let listener = self.held.as_ref().expect("a socket that we hold");
-        start_on(listener, &self.layout, &self.arguments, &mut self.processes);
+        start_on(listener, &self.layout, &self.responder, &mut self.processes);
         self.processes.end(old).expect("our child")
     }
 
     /// Sends SIGHUP to the responder.
     pub(crate) fn hang_up(&self) {
-        kill_process(self.processes.pid("wxcgi"), Signal::HUP).expect("our child");
+        self.responder().gets(Signal::HUP);
+    }
+
+    /// The unix socket of the responder.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.layout.socket
+    }
+
+    /// The process of the responder.
+    pub(crate) fn responder(&self) -> Process {
+        Process::new(self.processes.pid("wxcgi"))
+    }
+
+    /// Waits for the responder to end, and returns how it did.
+    pub(crate) fn responder_has_ended(&mut self) -> ExitStatus {
+        self.processes.wait_for(self.processes.pid("wxcgi"))
+    }
+
+    /// Starts the responder once more, as at first, and waits until it listens.
+    pub(crate) fn start_responder(&mut self) {
+        start_backend(self.door, &self.layout, &self.responder, &mut self.processes);
     }
 
     /// What our program has written to stderr, if we started it.
@@ -228,6 +258,18 @@ impl Plan {
         self
     }
 
+    /// The responder is started by way of another program, see [`Site::program_under`].
+    pub(crate) fn started_by(mut self, starter: &[&'static str]) -> Self {
+        self.starter = starter.to_vec();
+        self
+    }
+
+    /// The responder gets one more argument.
+    pub(crate) fn with_argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
     /// Another path than `/weixin`: in the web server, not in the config.
     pub(crate) fn at(mut self, path: &str) -> Self {
         path.clone_into(&mut self.path);
@@ -258,11 +300,12 @@ impl Plan {
         if self.takes_folder {
             arguments.extend(["--config-dir".into(), layout.more_configs.clone().into()]);
         }
+        arguments.extend(self.arguments);
         let mut site = Site {
             door: self.door,
             path: self.path,
             port: 0,
-            arguments,
+            responder: CommandLine { starter: self.starter, arguments },
             held: None,
             processes: Processes::logging_to(&layout.logs),
             layout,
@@ -274,7 +317,7 @@ impl Plan {
         let backend_port = if let Some(port) = self.served_by {
             port
         } else {
-            let backend = start_backend(site.door, &site.layout, &site.arguments, &mut site.processes);
+            let backend = start_backend(site.door, &site.layout, &site.responder, &mut site.processes);
             site.held = backend.held;
             backend.port
         };
