@@ -3,6 +3,7 @@
 mod support;
 
 mod bad_input;
+mod cgi_process;
 mod commands;
 mod config;
 mod examples;

@@ -16,7 +16,7 @@ mod wire;
 pub(crate) use answer::{Answer, element, elements};
 pub(crate) use door::Door;
 pub(crate) use pipe::FullPipe;
-pub(crate) use processes::{PATIENCE, Process, wait_until};
+pub(crate) use processes::{PATIENCE, Process, output_in_time, wait_until};
 pub(crate) use records::{begin, kind, padded, pair, record, request, stream};
 pub(crate) use request::Request;
 pub(crate) use servers::{adapted, free_port, write_config};

@@ -2,7 +2,8 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -98,6 +99,20 @@ impl Processes {
         wait_until("it ends", || is_gone(pid));
         self.running.remove(at).end().expect("a child of ours")
     }
+}
+
+/// What a process has written by its end, which is brought about if it does not come in time.
+pub(crate) fn output_in_time(child: Child) -> Output {
+    let pid = Pid::from_child(&child);
+    let (watch, dropped) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        if dropped.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
+    let output = child.wait_with_output().expect("it ends");
+    drop(watch);
+    output
 }
 
 /// Waits until `ready` says so.

@@ -7,14 +7,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::processes::{PATIENCE, Process, Processes};
+use super::processes::{Process, Processes, output_in_time};
 use super::servers::{
     CommandLine, Layout, start_backend, start_front, start_on, write_config, write_second_location,
 };
@@ -123,9 +122,7 @@ impl Site {
         // Who answers without reading all may have gone already.
         let _ = stdin.write_all(&body);
         drop(stdin);
-        let watch = end_when_overdue(&child);
-        let output = child.wait_with_output().expect("it ends");
-        drop(watch);
+        let output = output_in_time(child);
         Answer::from_cgi(&output.stdout, request.summary(&self.path)).through(self.door)
     }
 
@@ -324,16 +321,4 @@ impl Plan {
         site.port = start_front(site.door, &site.layout, &site.path, backend_port, &mut site.processes);
         site
     }
-}
-
-/// Ends a process that takes longer than any server would wait, unless what this returns is dropped before.
-fn end_when_overdue(child: &Child) -> mpsc::Sender<()> {
-    let pid = Pid::from_child(child);
-    let (watch, dropped) = mpsc::channel();
-    thread::spawn(move || {
-        if dropped.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            let _ = kill_process(pid, Signal::KILL);
-        }
-    });
-    watch
 }
