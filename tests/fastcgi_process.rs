@@ -141,7 +141,8 @@ fn peers_that_never_close_cost_no_descriptor() {
         })
         .collect();
     assert_eq!(site.responder().descriptors(), before);
-    // Those who were answered before they had sent all.
+    // Those who were answered before they had sent all; what they leave unread keeps no processor busy.
+    let busy = site.responder().processor_time();
     let _more: Vec<_> = (0..10)
         .map(|_| {
             let mut wire = Wire::to(&site);
@@ -150,6 +151,8 @@ fn peers_that_never_close_cost_no_descriptor() {
         })
         .collect();
     wait_until("they are let go", || site.responder().descriptors() == before);
+    let busy = site.responder().processor_time().saturating_sub(busy);
+    assert!(busy < Duration::from_millis(500), "{busy:?}");
     good.asks(&wechat().says("天气")).replies("晴");
 }
 
@@ -213,6 +216,53 @@ fn two_hundred_mebibytes_of_refused_bodies_take_no_memory() {
     let grown = site.responder().peak_memory() - before;
     assert!(grown < 512, "{grown} KiB");
     wire.asks(&wechat().says("天气")).replies("晴");
+}
+
+#[test]
+fn idle_connections_make_room_for_new_ones() {
+    let site =
+        Site::behind(Door::FastcgiByHand).with_config(ACCOUNT).with_argument("--max-connections=8").open();
+    // More than there is room for; a server that blocks on them would serve nobody else.
+    let mut kept = Vec::new();
+    for _ in 0..50 {
+        let mut wire = Wire::to(&site);
+        wire.asks(&wechat().says("天气")).replies("晴");
+        kept.push(wire);
+    }
+    // The oldest had to go, the youngest are there still.
+    kept.iter_mut().take(42).for_each(Wire::is_closed);
+    for wire in &mut kept[42..] {
+        wire.asks(&wechat().says("天气")).replies("晴");
+    }
+}
+
+#[test]
+fn beyond_the_limit_everybody_gets_a_503() {
+    let site =
+        Site::behind(Door::FastcgiByHand).with_config(ACCOUNT).with_argument("--max-connections=4").open();
+    let bytes = weather(true);
+    let (early, late) = bytes.split_at(bytes.len() / 2);
+    let mut busy: Vec<_> = (0..4).map(|_| Wire::to(&site)).collect();
+    for wire in &mut busy {
+        wire.sends(early);
+    }
+    let mut witness = Wire::to(&site);
+    let mut shed: Vec<_> = (0..60).map(|_| Wire::to(&site)).collect();
+    for (id, wire) in (1..).zip(&mut shed) {
+        let _ = wire.stream.write_all(&wechat().says("天气").records(id, true));
+    }
+    witness.sends(&bytes).answer().is(503);
+    for (id, wire) in (1..).zip(&mut shed) {
+        let reply = wire.reply();
+        reply.answer.expect("an answer").is(503).has("retry-after", "1");
+        // Who is not even read is answered under the id that every web server uses.
+        assert!(reply.id == id || reply.id == 1, "{} for {id}", reply.id);
+        wire.is_closed();
+    }
+    for wire in &mut busy {
+        wire.sends(late).answer().replies("晴");
+    }
+    serves(&site);
 }
 
 /// With 64 descriptors: 200 peers, each amid a request, are all answered or let go, and then all is as before.

@@ -158,6 +158,15 @@ impl Process {
         self.status("VmHWM")
     }
 
+    /// For how long it has used a processor.
+    pub(crate) fn processor_time(self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).expect("a live process");
+        // Behind the name, which may hold anything; `utime` and `stime` are fields 14 and 15 of all (proc(5)).
+        let fields = stat.rsplit_once(") ").expect("a name").1.split(' ').skip(11).take(2);
+        let ticks: u64 = fields.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
     /// How many descriptors it has open.
     pub(crate) fn descriptors(self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.0)).expect("a live process").count()
