@@ -218,22 +218,32 @@ fn two_hundred_mebibytes_of_refused_bodies_take_no_memory() {
     wire.asks(&wechat().says("天气")).replies("晴");
 }
 
-#[test]
-fn idle_connections_make_room_for_new_ones() {
-    let site =
-        Site::behind(Door::FastcgiByHand).with_config(ACCOUNT).with_argument("--max-connections=8").open();
-    // More than there is room for; a server that blocks on them would serve nobody else.
+/// Fifty peers come, one after another, and keep their connections: the youngest `room` stay, at least.
+#[track_caller]
+fn idle_connections_make_room(site: &Site, room: usize) {
     let mut kept = Vec::new();
     for _ in 0..50 {
-        let mut wire = Wire::to(&site);
+        let mut wire = Wire::to(site);
         wire.asks(&wechat().says("天气")).replies("晴");
         kept.push(wire);
     }
-    // The oldest had to go, the youngest are there still.
-    kept.iter_mut().take(42).for_each(Wire::is_closed);
-    for wire in &mut kept[42..] {
+    for wire in kept.iter_mut().rev().take(room) {
         wire.asks(&wechat().says("天气")).replies("晴");
     }
+    kept[0].is_closed();
+}
+
+#[test]
+fn idle_connections_make_room_for_new_ones() {
+    let plan = Site::behind(Door::FastcgiByHand).with_config(ACCOUNT);
+    idle_connections_make_room(&plan.with_argument("--max-connections=8").open(), 8);
+}
+
+#[test]
+fn idle_connections_make_room_where_descriptors_run_out() {
+    let plan = Site::behind(Door::FastcgiByHand).with_config(ACCOUNT);
+    let plan = plan.started_by(&["prlimit", "--nofile=32"]).with_argument("--max-connections=1000");
+    idle_connections_make_room(&plan.open(), 8);
 }
 
 #[test]

@@ -61,18 +61,27 @@ impl Server<'_> {
         if matches!(error.kind(), Interrupted | ConnectionAborted | ConnectionReset) {
             return true;
         }
-        // Most often EMFILE or ENFILE. Who waits stays in the queue until descriptors are free again.
-        self.accept_from = Some(self.now + ACCEPT_PAUSE);
-        if self.accept_trouble_logged.is_none_or(|logged| self.now >= logged + LOG_PAUSE) {
-            self.accept_trouble_logged = Some(self.now);
-            let cure = match Errno::from_io_error(error) {
-                Some(Errno::MFILE) => "; raise LimitNOFILE or lower `--max-connections`",
-                _ => "",
-            };
-            let live = self.peers.live();
-            log::error!(target: "gateway", "cannot accept beside {live} connections: {error}; trying again{cure}");
+        self.log_accept_trouble(error);
+        let is_full = matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE));
+        if is_full && self.close_longest_idle() {
+            return true;
         }
+        // Who waits stays in the queue until descriptors are free again.
+        self.accept_from = Some(self.now + ACCEPT_PAUSE);
         false
+    }
+
+    fn log_accept_trouble(&mut self, error: &io::Error) {
+        if self.accept_trouble_logged.is_some_and(|logged| self.now < logged + LOG_PAUSE) {
+            return;
+        }
+        self.accept_trouble_logged = Some(self.now);
+        let cure = match Errno::from_io_error(error) {
+            Some(Errno::MFILE) => "; raise LimitNOFILE or lower `--max-connections`",
+            _ => "",
+        };
+        let live = self.peers.live();
+        log::error!(target: "gateway", "cannot accept beside {live} connections: {error}; trying again{cure}");
     }
 
     fn welcome(&mut self, stream: Stream) {
