@@ -7,10 +7,13 @@ use wxcgi::cli;
 use wxcgi::config::LogSettings;
 use wxcgi::config::load::open_for_service;
 use wxcgi::config::places::{Origin, state_folder};
-use wxcgi::gateway::{Application, Door, cgi, find_door, log_panics, started_by_web_server};
+use wxcgi::gateway::{
+    Application, Door, cgi, find_door, log_panics, started_by_web_server, survive_full_files,
+};
 
 fn main() -> ExitCode {
     log_panics();
+    survive_full_files();
     // Apache passes a query without `=` as arguments (RFC 3875 §4.4): a request must not become a command.
     match find_door() {
         Door::Cgi => serve_cgi(),

@@ -400,6 +400,18 @@ fn a_stderr_that_nobody_reads_takes_no_answer_away() {
 }
 
 #[test]
+fn a_limit_on_files_takes_no_answer_away() {
+    // No file may grow: neither the log nor the copy of the config.
+    let site = open();
+    let body = weather().meta_variables("/weixin").1;
+    let mut program = program_for(&site, &weather(), &["prlimit", "--fsize=0", "--core=0"]);
+    let outcome = outcome(&mut program, pipe_with(&body));
+    assert!(outcome.status.success(), "{}", outcome.status);
+    Answer::from_cgi(&outcome.said, "no file may grow".to_owned()).replies("晴");
+    assert!(outcome.complained.contains("callback: text from"), "{}", outcome.complained);
+}
+
+#[test]
 fn sigterm_ends_it_amid_a_body() {
     let site = open();
     let body = weather().meta_variables("/weixin").1;

@@ -364,6 +364,17 @@ fn sixty_four_mebibytes_and_no_further_process_are_enough() {
 }
 
 #[test]
+fn a_limit_on_files_ends_nothing() {
+    let config = format!("{ACCOUNT}\n[log]\nfile = \"../log/wx.log\"\n");
+    let site = Site::behind(Door::FastcgiByHand)
+        .with_config(&config)
+        .started_by(&["prlimit", "--fsize=0", "--core=0"])
+        .open();
+    serves(&site);
+    serves(&site);
+}
+
+#[test]
 fn sigterm_lets_a_request_finish_that_has_begun() {
     let mut site = open();
     let bytes = weather(true);

@@ -1,7 +1,10 @@
-//! Calls into the application that survive its panics.
+//! What would end the process and does not: panics of the application, files that may not grow.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+
+use rustix::process::Signal;
 
 use super::Application;
 use crate::http::{Params, Response};
@@ -35,6 +38,14 @@ pub fn log_panics() {
         let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
         log::error!(target: "gateway", "panic at `{place}`: {}", message(info.payload()));
     }));
+}
+
+/// Makes a write beyond RLIMIT_FSIZE an error, as one on a full disk is, and not the end of this process (SIGXFSZ).
+///
+/// For `main`, once. Not by ignoring the signal, which children would inherit.
+pub fn survive_full_files() {
+    // If it cannot be had, we are where we were.
+    let _ = signal_hook::flag::register(Signal::XFSZ.as_raw(), Arc::default());
 }
 
 /// The text that a panic came with.

@@ -20,7 +20,7 @@ mod refusal;
 mod responder;
 
 pub use door::{Door, find as find_door, started_by_web_server};
-pub use guard::log_panics;
+pub use guard::{log_panics, survive_full_files};
 pub use limits::Deadlines;
 pub use listener::{Listener, listen};
 pub use mailbox::call;
