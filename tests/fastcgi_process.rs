@@ -393,6 +393,21 @@ fn sigterm_lets_a_request_finish_that_has_begun() {
 }
 
 #[test]
+fn a_signal_right_behind_the_start_is_taken() {
+    // A config that takes its time: the socket is there before.
+    let rules = (0..5000).map(|number| format!("[[rule]]\nwhen.text = \"{number}\"\nreply = \"!\"\n"));
+    let config = format!("{ACCOUNT}{}", rules.collect::<String>());
+    let open = || Site::behind(Door::FastcgiByHand).with_config(&config).open();
+    let site = open();
+    site.hang_up();
+    serves(&site);
+    let mut site = open();
+    site.responder().gets(Signal::TERM);
+    let ended = site.responder_has_ended();
+    assert_eq!(ended.code(), Some(0), "{ended}");
+}
+
+#[test]
 fn sigterm_ends_an_idle_responder() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut site = open();

@@ -7,6 +7,7 @@ use super::{Failure, finish};
 use crate::account::Accounts;
 use crate::config::load::open_for_service;
 use crate::config::places::{Origin, state_folder};
+use crate::gateway::fastcgi::Signals;
 use crate::gateway::{Listener, fastcgi, listen as listen_on};
 
 #[derive(Debug, Default, clap::Args)]
@@ -47,6 +48,8 @@ pub fn serve_by_default(listeners: Vec<Listener>) -> ExitCode {
 }
 
 pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>) -> Result<(), Failure> {
+    // Before anybody can know that we are there: until they are taken, SIGHUP and SIGTERM just end a process.
+    let signals = Signals::of_process()?;
     let listeners = match listeners {
         Some(listeners) if args.listen.is_empty() => listeners,
         _ => listen(&args)?,
@@ -68,7 +71,7 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>) -> Result<(), Fa
     log.unwrap_or_default().start();
     // A responder without a config serves all the same: WeChat gets a legal body.
     let accounts = Accounts::new(opened, args.config_dir, state);
-    let mut options = fastcgi::Options::default();
+    let mut options = fastcgi::Options { signals: Some(signals), ..fastcgi::Options::default() };
     if let Some(max_connections) = args.max_connections {
         options.max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
     }
