@@ -1,12 +1,14 @@
 //! The log: to stderr, which is the web server's error log, or to a file that rotates by its size.
 //!
 //! Each line leaves in one write to a file opened for appending, so that many processes can write to one file and no
-//! line is torn. ureq stays out of the log: its trace lines hold whole URLs, with secrets in them.
+//! line is torn. No line waits: what nobody reads from a full stderr is lost. ureq stays out of the log: its trace
+//! lines hold whole URLs, with secrets in them.
 //!
 //! A line with a `kind` is one that strangers can bring about: of each kind a few are written in ten seconds, and then
 //! how many more there were, so that a flood hides nothing else.
 
 mod rate_limit;
+mod stderr;
 
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
@@ -21,6 +23,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use rate_limit::{Kind, RateLimit, WINDOW};
 use rustix::fs::OFlags;
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger};
+use stderr::Stderr;
 
 /// A pipe that nobody reads is an error, not a wait.
 const WITHOUT_WAITING: i32 = OFlags::NONBLOCK.bits().cast_signed();
@@ -75,7 +78,7 @@ struct Limited {
 impl Limited {
     fn new(level: LevelFilter, sink: Sink) -> Self {
         // The line is put together in memory: simplelog writes it piece by piece.
-        let log = WriteLogger::new(level, format(), Lines { sink, line: Vec::new() });
+        let log = WriteLogger::new(level, format(), Lines::to(sink));
         Self { log, limit: Mutex::default(), last_error: Mutex::default(), holds: AtomicBool::new(false) }
     }
 
@@ -160,6 +163,8 @@ enum Sink {
 #[derive(Debug)]
 struct Lines {
     sink: Sink,
+    /// Also where a line goes that the file does not take.
+    stderr: Stderr,
     line: Vec<u8>,
 }
 
@@ -178,10 +183,11 @@ impl Write for Lines {
         let written = match &mut self.sink {
             Sink::File(file) => file.append(&self.line).or_else(|error| {
                 let path = file.settings.path.display();
-                let _ = writeln!(io::stderr(), "wxcgi: cannot write the log `{path}`: {error}; the line is:");
-                io::stderr().write_all(&self.line)
+                let complaint = format!("wxcgi: cannot write the log `{path}`: {error}; the line is:\n");
+                let _ = self.stderr.append(complaint.as_bytes());
+                self.stderr.append(&self.line)
             }),
-            Sink::Stderr => io::stderr().write_all(&self.line),
+            Sink::Stderr => self.stderr.append(&self.line),
         };
         self.line.clear();
         written
@@ -189,6 +195,10 @@ impl Write for Lines {
 }
 
 impl Lines {
+    fn to(sink: Sink) -> Self {
+        Self { sink, stderr: Stderr::default(), line: Vec::new() }
+    }
+
     /// A message of several lines, as a panic of a library may have, becomes one.
     fn make_one_line(&mut self) {
         if let Some((_, inner)) = self.line.split_last_mut() {
@@ -404,7 +414,7 @@ mod tests {
     fn a_message_of_several_lines_is_written_as_one() {
         let folder = tempfile::tempdir().unwrap();
         let settings = file_in(folder.path(), 1 << 20, 2);
-        let mut lines = Lines { sink: Sink::File(settings.open().unwrap()), line: Vec::new() };
+        let mut lines = Lines::to(Sink::File(settings.open().unwrap()));
         for piece in ["[ERROR] ", "left\r\n right", "\n", "next", "\n"] {
             lines.write_all(piece.as_bytes()).unwrap();
         }

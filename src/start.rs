@@ -2,7 +2,7 @@
 //!
 //! That runtime reads `/proc/self/maps` and installs signal handlers in order to name a stack overflow, in seventeen
 //! system calls: a tenth of the time that a CGI request takes. What we need of it stands here: standard descriptors
-//! that are open, and writes to a closed pipe that fail instead of killing us.
+//! that are open, and writes that fail instead of killing us.
 //!
 //! The only unsafe code of the program: an exported name, and two calls of C.
 #![allow(unsafe_code)]
@@ -18,12 +18,18 @@ use rustix::stdio::{stderr, stdin, stdout};
 #[unsafe(no_mangle)]
 extern "C" fn main(_count: c_int, _arguments: *const *const u8) -> c_int {
     open_closed_descriptors();
-    // SAFETY: ignoring a signal installs no code of ours, and no other thread runs yet.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    // Not ignored, which children would inherit: writes to a closed pipe and beyond RLIMIT_FSIZE fail all the same.
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: the handler has the type that C wants and does nothing, and no other thread runs yet.
+        unsafe { libc::signal(signal, nothing as *const () as libc::sighandler_t) };
+    }
     let code = std::panic::catch_unwind(crate::run).unwrap_or(PANICKED);
     // Not `return`: this flushes what Rust has buffered for stdout.
     std::process::exit(code)
 }
+
+/// The handler of signals that tell of an error which the call returns as well.
+extern "C" fn nothing(_signal: c_int) {}
 
 /// As Rust's own `main` exits after a panic.
 const PANICKED: c_int = 101;

@@ -4,10 +4,12 @@ mod support;
 
 mod bad_input;
 mod binary;
+mod cgi_process;
 mod commands;
 mod config;
 mod examples;
 mod fastcgi_peers;
+mod fastcgi_process;
 mod golden;
 mod limits;
 mod logging;
@@ -16,3 +18,4 @@ mod secure;
 mod snippets;
 mod status;
 mod verification;
+mod wire;

@@ -116,7 +116,7 @@ fn more_connections_than_max_connections_are_answered_503() {
 
     let config = account("max_connections = 1");
     let plan = Site::behind(Door::FastcgiByHand).with_config(&config);
-    let site = plan.with_arguments(&["--max-connections", "2"]).open();
+    let site = plan.with_argument("--max-connections=2").open();
     let first = connect(&site);
     site.receives(&wechat().says("你")).replies("好");
     let second = connect(&site);

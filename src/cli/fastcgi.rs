@@ -7,6 +7,7 @@ use crate::account::Accounts;
 use crate::config::LogSettings;
 use crate::config::load::{Service, open_for_service};
 use crate::config::places::{Origin, state_folder};
+use crate::gateway::fastcgi::Signals;
 use crate::gateway::{Listener, fastcgi, listen as listen_on};
 
 #[derive(Debug, Default, clap::Args)]
@@ -47,6 +48,8 @@ pub fn serve_by_default(listeners: Vec<Listener>, before_serving: fn()) -> i32 {
 }
 
 pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>, before_serving: fn()) -> Result<(), Failure> {
+    // Before anybody can know that we are there: until they are taken, SIGHUP and SIGTERM just end a process.
+    let signals = Signals::of_process()?;
     let listeners = match listeners {
         Some(listeners) if args.listen.is_empty() => listeners,
         _ => listen(&args)?,
@@ -64,7 +67,7 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>, before_serving: 
             (origin, opened)
         })
         .collect();
-    let mut options = fastcgi::Options::default();
+    let mut options = fastcgi::Options { signals: Some(signals), ..fastcgi::Options::default() };
     // One process has one log and one set of limits: those of the first config, which also serves who names none.
     match opened.iter().find_map(|(_, (_, loaded))| loaded.as_ref().ok()) {
         Some(first) => {
@@ -78,6 +81,7 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>, before_serving: 
     }
     // A responder without a config serves all the same: WeChat gets a legal body.
     let accounts = Accounts::new(opened, args.config_dir, state);
+    before_serving();
     let served = fastcgi::serve(listeners, options, &accounts);
     log::logger().flush();
     served.map_err(|error| Failure::Failed(error.to_string()))

@@ -2,20 +2,26 @@
 
 mod answer;
 mod door;
+mod pipe;
 mod processes;
+mod records;
 mod request;
 mod servers;
 mod site;
 mod tools;
 mod wechat;
 mod wechatpy;
+mod wire;
 
 pub(crate) use answer::{Answer, element, elements};
 pub(crate) use door::Door;
-pub(crate) use processes::PATIENCE;
+pub(crate) use pipe::FullPipe;
+pub(crate) use processes::{PATIENCE, Process, output_in_time, wait_until};
+pub(crate) use records::{begin, kind, padded, pair, record, request, stream};
 pub(crate) use request::Request;
 pub(crate) use servers::{adapted, free_port, write_config};
 pub(crate) use site::Site;
 pub(crate) use tools::{available, command, need, program, python, repository, web_user};
 pub(crate) use wechat::{WeChat, now};
 pub(crate) use wechatpy::{Keys, envelope};
+pub(crate) use wire::{Wire, Witness};

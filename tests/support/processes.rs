@@ -2,7 +2,8 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -89,6 +90,98 @@ impl Processes {
     pub(super) fn end(&mut self, pid: Pid) -> Option<std::process::ExitStatus> {
         let at = self.running.iter().position(|running| running.pid == pid).expect("one of ours");
         self.running.remove(at).end()
+    }
+
+    /// Waits for a child of ours that ends by itself, and returns how it did.
+    #[track_caller]
+    pub(super) fn wait_for(&mut self, pid: Pid) -> std::process::ExitStatus {
+        let at = self.running.iter().position(|running| running.pid == pid).expect("one of ours");
+        wait_until("it ends", || is_gone(pid));
+        self.running.remove(at).end().expect("a child of ours")
+    }
+}
+
+/// What a process has written by its end, which is brought about if it does not come in time.
+pub(crate) fn output_in_time(child: Child) -> Output {
+    let pid = Pid::from_child(&child);
+    let (watch, dropped) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        if dropped.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
+    let output = child.wait_with_output().expect("it ends");
+    drop(watch);
+    output
+}
+
+/// Waits until `ready` says so.
+///
+/// # Panics
+///
+/// If that takes too long.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, ready: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !ready() {
+        assert!(start.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A process as the system sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Process(Pid);
+
+impl Process {
+    pub(super) fn new(pid: Pid) -> Self {
+        Self(pid)
+    }
+
+    /// A child of the test itself.
+    pub(crate) fn of(child: &Child) -> Self {
+        Self(Pid::from_child(child))
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn gets(self, signal: Signal) {
+        kill_process(self.0, signal).expect("our child");
+    }
+
+    /// How many threads it has.
+    pub(crate) fn threads(self) -> usize {
+        self.status("Threads")
+    }
+
+    /// The most memory that it ever held, in KiB.
+    pub(crate) fn peak_memory(self) -> usize {
+        self.status("VmHWM")
+    }
+
+    /// For how long it has used a processor.
+    pub(crate) fn processor_time(self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).expect("a live process");
+        // Behind the name, which may hold anything; `utime` and `stime` are fields 14 and 15 of all (proc(5)).
+        let fields = stat.rsplit_once(") ").expect("a name").1.split(' ').skip(11).take(2);
+        let ticks: u64 = fields.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.0)).expect("a live process").count()
+    }
+
+    /// What its descriptor leads to, as a path or as the system names it.
+    pub(crate) fn descriptor(self, number: u32) -> String {
+        let target = fs::read_link(format!("/proc/{}/fd/{number}", self.0)).expect("it is open");
+        target.to_string_lossy().into_owned()
+    }
+
+    fn status(self, name: &str) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0)).expect("a live process");
+        let line = status.lines().find(|line| line.starts_with(&format!("{name}:"))).expect(name);
+        line.split_ascii_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
     }
 }
 

@@ -61,7 +61,19 @@ impl Layout {
 
     /// A command that starts the program as the web server's user, its log in our folder.
     pub(super) fn program(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        self.program_under(&[])
+    }
+
+    /// The same by way of another program, such as `prlimit`, whose arguments end where a command begins.
+    pub(super) fn program_under(&self, starter: &[&str]) -> Command {
+        let mut command = match starter {
+            [] => Command::new(&self.program),
+            [starter, arguments @ ..] => {
+                let mut command = command(starter);
+                command.args(arguments).arg(&self.program);
+                command
+            }
+        };
         command.env_clear().env("WXCGI_STATE_DIR", &self.state).stdin(Stdio::null());
         as_web_user(&mut command);
         command
@@ -119,12 +131,28 @@ pub(super) struct Backend {
     pub(super) held: Option<UnixListener>,
 }
 
-/// Starts what `door` needs beside the web server, and waits until it listens. `arguments` are those of the
-/// responder.
+/// The command line of a responder.
+#[derive(Debug, Default)]
+pub(super) struct CommandLine {
+    /// What starts it, see [`Layout::program_under`].
+    pub(super) starter: Vec<&'static str>,
+    /// Behind `fastcgi`.
+    pub(super) arguments: Vec<OsString>,
+}
+
+impl CommandLine {
+    fn command(&self, layout: &Layout) -> Command {
+        let mut command = layout.program_under(&self.starter);
+        command.arg("fastcgi").args(&self.arguments);
+        command
+    }
+}
+
+/// Starts what `door` needs beside the web server, and waits until it listens.
 pub(super) fn start_backend(
     door: Door,
     layout: &Layout,
-    arguments: &[OsString],
+    line: &CommandLine,
     processes: &mut Processes,
 ) -> Backend {
     let mut backend = Backend { port: free_port(), held: None };
@@ -133,11 +161,11 @@ pub(super) fn start_backend(
         Start::Front => return backend,
         Start::ListenUnix => {
             let listen = format!("unix:{}", socket.display());
-            processes.start("wxcgi", fastcgi(layout, arguments).args(["--listen", &listen]));
+            processes.start("wxcgi", line.command(layout).args(["--listen", &listen]));
         }
         Start::ListenTcp => {
             let (port, listen) = (backend.port, format!("127.0.0.1:{}", backend.port));
-            processes.start("wxcgi", fastcgi(layout, arguments).args(["--listen", &listen]));
+            processes.start("wxcgi", line.command(layout).args(["--listen", &listen]));
             processes.wait_until("the responder listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
             return backend;
         }
@@ -147,12 +175,12 @@ pub(super) fn start_backend(
             as_web_user(fcgiwrap.arg(format!("unix:{}", socket.display())));
             processes.start("fcgiwrap", &mut fcgiwrap);
         }
-        Start::SpawnFcgi => spawn_fcgi(layout, arguments, processes),
+        Start::SpawnFcgi => spawn_fcgi(layout, line, processes),
         Start::SocketActivate => socket_activate(layout, processes),
         Start::HeldSocket => {
             let listener = UnixListener::bind(socket).expect("a socket");
             give_to_web_user(socket);
-            start_on(&listener, layout, arguments, processes);
+            start_on(&listener, layout, line, processes);
             backend.held = Some(listener);
         }
     }
@@ -160,24 +188,18 @@ pub(super) fn start_backend(
     backend
 }
 
-fn fastcgi(layout: &Layout, arguments: &[OsString]) -> Command {
-    let mut command = layout.program();
-    command.arg("fastcgi").args(arguments);
-    command
-}
-
 /// Starts a responder with `listener` as its fd 0.
 pub(super) fn start_on(
     listener: &UnixListener,
     layout: &Layout,
-    arguments: &[OsString],
+    line: &CommandLine,
     processes: &mut Processes,
 ) {
     let descriptor = OwnedFd::from(listener.try_clone().expect("one more descriptor"));
-    processes.start("wxcgi", fastcgi(layout, arguments).stdin(descriptor));
+    processes.start("wxcgi", line.command(layout).stdin(descriptor));
 }
 
-fn spawn_fcgi(layout: &Layout, arguments: &[OsString], processes: &mut Processes) {
+fn spawn_fcgi(layout: &Layout, line: &CommandLine, processes: &mut Processes) {
     let pid_file = layout.root.join("spawned.pid");
     let mut spawn = command("spawn-fcgi");
     spawn.env_clear().env("WXCGI_STATE_DIR", &layout.state);
@@ -185,7 +207,7 @@ fn spawn_fcgi(layout: &Layout, arguments: &[OsString], processes: &mut Processes
     if web_user().is_some() {
         spawn.args(["-U", "www-data", "-G", "www-data", "-u", "www-data", "-g", "www-data"]);
     }
-    spawn.arg("--").arg(&layout.program).arg("fastcgi").args(arguments);
+    spawn.arg("--").arg(&layout.program).arg("fastcgi").args(&line.arguments);
     let spawned = spawn.output().expect("spawn-fcgi runs");
     assert!(spawned.status.success(), "spawn-fcgi: {}", String::from_utf8_lossy(&spawned.stderr));
     let pid = fs::read_to_string(&pid_file).expect("a pid file");

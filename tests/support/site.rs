@@ -7,16 +7,16 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::processes::{PATIENCE, Processes};
+use super::processes::{Process, Processes, output_in_time};
 use super::servers::{
-    Layout, start_backend, start_front, start_on, write_config, write_more_locations, write_second_location,
+    CommandLine, Layout, start_backend, start_front, start_on, write_config, write_more_locations,
+    write_second_location,
 };
 use super::{Answer, Door, Request, command};
 
@@ -26,8 +26,7 @@ pub(crate) struct Site {
     door: Door,
     path: String,
     port: u16,
-    /// Of the responder, behind `fastcgi`.
-    arguments: Vec<OsString>,
+    responder: CommandLine,
     held: Option<UnixListener>,
     processes: Processes,
     layout: Layout,
@@ -47,6 +46,7 @@ pub(crate) struct Plan {
     second_location: Option<(String, String)>,
     more_locations: Option<String>,
     served_by: Option<u16>,
+    starter: Vec<&'static str>,
 }
 
 #[derive(Debug)]
@@ -69,6 +69,7 @@ impl Site {
             second_location: None,
             more_locations: None,
             served_by: None,
+            starter: Vec::new(),
         }
     }
 
@@ -124,15 +125,18 @@ impl Site {
         // Who answers without reading all may have gone already.
         let _ = stdin.write_all(&body);
         drop(stdin);
-        let watch = end_when_overdue(&child);
-        let output = child.wait_with_output().expect("it ends");
-        drop(watch);
+        let output = output_in_time(child);
         Answer::from_cgi(&output.stdout, request.summary(&self.path)).through(self.door)
     }
 
     /// The program in this site, as the web server's user would start it.
     pub(crate) fn program(&self) -> Command {
         self.layout.program()
+    }
+
+    /// The same by way of another program, such as `prlimit`, whose arguments end where a command begins.
+    pub(crate) fn program_under(&self, starter: &[&str]) -> Command {
+        self.layout.program_under(starter)
     }
 
     /// The config file.
@@ -160,13 +164,33 @@ impl Site {
     pub(crate) fn replace_responder(&mut self) -> ExitStatus {
         let old = self.processes.pid("wxcgi");
         let listener = self.held.as_ref().expect("a socket that we hold");
-        start_on(listener, &self.layout, &self.arguments, &mut self.processes);
+        start_on(listener, &self.layout, &self.responder, &mut self.processes);
         self.processes.end(old).expect("our child")
     }
 
     /// Sends SIGHUP to the responder.
     pub(crate) fn hang_up(&self) {
-        kill_process(self.processes.pid("wxcgi"), Signal::HUP).expect("our child");
+        self.responder().gets(Signal::HUP);
+    }
+
+    /// The unix socket of the responder.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.layout.socket
+    }
+
+    /// The process of the responder.
+    pub(crate) fn responder(&self) -> Process {
+        Process::new(self.processes.pid("wxcgi"))
+    }
+
+    /// Waits for the responder to end, and returns how it did.
+    pub(crate) fn responder_has_ended(&mut self) -> ExitStatus {
+        self.processes.wait_for(self.processes.pid("wxcgi"))
+    }
+
+    /// Starts the responder once more, as at first, and waits until it listens.
+    pub(crate) fn start_responder(&mut self) {
+        start_backend(self.door, &self.layout, &self.responder, &mut self.processes);
     }
 
     /// What our program has written to stderr, if we started it.
@@ -222,9 +246,9 @@ impl Plan {
         self
     }
 
-    /// More arguments of the responder.
-    pub(crate) fn with_arguments(mut self, arguments: &[&str]) -> Self {
-        self.arguments.extend(arguments.iter().map(OsString::from));
+    /// The responder gets one more argument.
+    pub(crate) fn with_argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
         self
     }
 
@@ -243,6 +267,12 @@ impl Plan {
     /// Somebody else's responder, for [`Door::NginxTcp`]: at this port of this machine.
     pub(crate) fn served_by(mut self, port: u16) -> Self {
         self.served_by = Some(port);
+        self
+    }
+
+    /// The responder is started by way of another program, see [`Site::program_under`].
+    pub(crate) fn started_by(mut self, starter: &[&'static str]) -> Self {
+        self.starter = starter.to_vec();
         self
     }
 
@@ -281,7 +311,7 @@ impl Plan {
             door: self.door,
             path: self.path,
             port: 0,
-            arguments,
+            responder: CommandLine { starter: self.starter, arguments },
             held: None,
             processes: Processes::logging_to(&layout.logs),
             layout,
@@ -296,23 +326,11 @@ impl Plan {
         let backend_port = if let Some(port) = self.served_by {
             port
         } else {
-            let backend = start_backend(site.door, &site.layout, &site.arguments, &mut site.processes);
+            let backend = start_backend(site.door, &site.layout, &site.responder, &mut site.processes);
             site.held = backend.held;
             backend.port
         };
         site.port = start_front(site.door, &site.layout, &site.path, backend_port, &mut site.processes);
         site
     }
-}
-
-/// Ends a process that takes longer than any server would wait, unless what this returns is dropped before.
-fn end_when_overdue(child: &Child) -> mpsc::Sender<()> {
-    let pid = Pid::from_child(child);
-    let (watch, dropped) = mpsc::channel();
-    thread::spawn(move || {
-        if dropped.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            let _ = kill_process(pid, Signal::KILL);
-        }
-    });
-    watch
 }

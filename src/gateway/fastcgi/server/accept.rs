@@ -47,12 +47,7 @@ impl Server<'_> {
                 entrance.ready = false;
                 return false;
             }
-            Err(error) => {
-                if Errno::from_io_error(&error) == Some(Errno::MFILE) {
-                    self.turn_away_from(number);
-                }
-                return self.survive_accept(&error);
-            }
+            Err(error) => return self.survive_accept(number, &error),
         }
         true
     }
@@ -80,24 +75,36 @@ impl Server<'_> {
     }
 
     /// What to do when `accept` fails; `true` to go on at once.
-    pub(super) fn survive_accept(&mut self, error: &io::Error) -> bool {
+    pub(super) fn survive_accept(&mut self, number: usize, error: &io::Error) -> bool {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
         if matches!(error.kind(), Interrupted | ConnectionAborted | ConnectionReset) {
             return true;
         }
-        // Most often EMFILE or ENFILE. Who waits stays in the queue until descriptors are free again.
-        self.accept_from = Some(self.now + ACCEPT_PAUSE);
-        self.counts.accept_pauses += 1;
-        if self.accept_trouble_logged.is_none_or(|logged| self.now >= logged + LOG_PAUSE) {
-            self.accept_trouble_logged = Some(self.now);
-            let cure = match Errno::from_io_error(error) {
-                Some(Errno::MFILE) => "; raise LimitNOFILE or lower `max_connections`",
-                _ => "",
-            };
-            let live = self.peers.live();
-            log::error!(target: "gateway", "cannot accept beside {live} connections: {error}; trying again{cure}");
+        self.log_accept_trouble(error);
+        let is_full = matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE));
+        if is_full && self.close_longest_idle() {
+            return true;
         }
+        if is_full {
+            self.turn_away_from(number);
+        }
+        self.counts.accept_pauses += 1;
+        // Who waits stays in the queue until descriptors are free again.
+        self.accept_from = Some(self.now + ACCEPT_PAUSE);
         false
+    }
+
+    fn log_accept_trouble(&mut self, error: &io::Error) {
+        if self.accept_trouble_logged.is_some_and(|logged| self.now < logged + LOG_PAUSE) {
+            return;
+        }
+        self.accept_trouble_logged = Some(self.now);
+        let cure = match Errno::from_io_error(error) {
+            Some(Errno::MFILE) => "; raise LimitNOFILE or lower `max_connections`",
+            _ => "",
+        };
+        let live = self.peers.live();
+        log::error!(target: "gateway", "cannot accept beside {live} connections: {error}; trying again{cure}");
     }
 
     fn welcome(&mut self, stream: Stream) {

@@ -639,12 +639,12 @@ fn running_out_of_descriptors_pauses_and_ends_nothing() {
     let options = Options { signals: Some(signals), ..Options::default() };
     let mut server = Server::new(Vec::new(), options, &desk).unwrap();
     for passing in [Errno::CONNABORTED, Errno::INTR] {
-        assert!(server.survive_accept(&passing.into()));
+        assert!(server.survive_accept(0, &passing.into()));
         assert_eq!(server.accept_from, None);
     }
     for lasting in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS] {
         server.accept_from = None;
-        assert!(!server.survive_accept(&lasting.into()));
+        assert!(!server.survive_accept(0, &lasting.into()));
         assert!(server.timeout().is_some_and(|pause| pause > Duration::ZERO && pause < SOON));
     }
 }
