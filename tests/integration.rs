@@ -10,6 +10,7 @@ mod fastcgi_peers;
 mod golden;
 mod logging;
 mod replies;
+mod restarts;
 mod secure;
 mod snippets;
 mod verification;

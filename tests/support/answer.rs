@@ -110,11 +110,15 @@ impl Answer {
     #[track_caller]
     pub(crate) fn replies(&self, text: &str) -> &Self {
         self.is(200).has("content-type", "application/xml; charset=utf-8");
-        assert!(
-            self.reply("MsgType") == "text" && self.reply("Content") == text,
-            "no reply `{text}`, but\n{self}"
-        );
+        assert!(self.reply_text().as_deref() == Some(text), "no reply `{text}`, but\n{self}");
         self
+    }
+
+    /// The text that a reply shows the user, if this is one.
+    pub(crate) fn reply_text(&self) -> Option<String> {
+        let xml = self.text();
+        let is_text = self.status == 200 && element(&xml, "MsgType").as_deref() == Some("text");
+        element(&xml, "Content").filter(|_| is_text)
     }
 
     /// The text of an element of the reply.

@@ -87,8 +87,19 @@ impl Processes {
 
     /// Asks `pid`, one of ours, to end, waits for it, and returns its exit status if it is our child.
     pub(super) fn end(&mut self, pid: Pid) -> Option<std::process::ExitStatus> {
+        self.remove(pid).end()
+    }
+
+    /// Ends `pid`, one of ours, by SIGKILL.
+    pub(super) fn kill(&mut self, pid: Pid) {
+        let killed = self.remove(pid);
+        kill_process(pid, Signal::KILL).expect("our child");
+        killed.end();
+    }
+
+    fn remove(&mut self, pid: Pid) -> Running {
         let at = self.running.iter().position(|running| running.pid == pid).expect("one of ours");
-        self.running.remove(at).end()
+        self.running.remove(at)
     }
 }
 
@@ -117,6 +128,33 @@ impl Drop for Processes {
             running.end();
         }
     }
+}
+
+/// Waits until `ready` says so.
+///
+/// # Panics
+///
+/// If that takes too long.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !ready() {
+        assert!(start.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// How many connections to a unix socket wait to be accepted, and how many are accepted and still open.
+pub(crate) fn connections(socket: &Path) -> (usize, usize) {
+    let table = fs::read_to_string("/proc/net/unix").expect("Linux");
+    // Num RefCount Protocol Flags Type St Inode Path
+    let rows =
+        table.lines().map(|line| line.split(' ').filter(|field| !field.is_empty()).collect::<Vec<_>>());
+    let at_socket = rows.filter(|row| row.get(7).is_some_and(|path| Path::new(path) == socket));
+    // The listener has its flag, and who was not accepted has no inode yet.
+    let inodes = at_socket.filter(|row| row[3] == "00000000").map(|row| row[6]);
+    let (waiting, accepted): (Vec<_>, Vec<_>) = inodes.partition(|inode| *inode == "0");
+    (waiting.len(), accepted.len())
 }
 
 /// Whether a process has ended, reaped or not: nothing is left of its command line.

@@ -115,7 +115,7 @@ pub(crate) fn adapted(file: &str, replacements: &[(&str, &str)]) -> String {
 pub(super) struct Backend {
     /// Its address over TCP, if that is how it listens.
     pub(super) port: u16,
-    /// The socket that outlives responders, [`Door::HeldSocket`].
+    /// The socket that outlives responders, [`Door::HeldSocket`] and [`Door::ApacheHeldSocket`].
     pub(super) held: Option<UnixListener>,
 }
 
@@ -289,7 +289,9 @@ fn apache(door: Door, layout: &Layout, path: &str, port: u16, modules: &[&str]) 
         let socket = path_str(&layout.socket);
         let address = format!("127.0.0.1:{port}");
         let replacements: &[(&str, &str)] = match door {
-            Door::ApacheProxyFcgi => &[("/weixin", path), ("/run/wxcgi/wxcgi.sock", socket)],
+            Door::ApacheProxyFcgi | Door::ApacheHeldSocket => {
+                &[("/weixin", path), ("/run/wxcgi/wxcgi.sock", socket)]
+            }
             Door::ApacheFcgid => {
                 &[("/weixin", path), ("/usr/local/bin/wxcgi", program), ("/etc/wxcgi/wxcgi.toml", config)]
             }
@@ -347,7 +349,7 @@ fn nginx(door: Door, layout: &Layout, path: &str, port: u16, backend_port: u16) 
         .concat();
     let main = format!(
         "{user}daemon off;\nworker_processes 1;\npid {root}/nginx.pid;\nerror_log {root}/log/error.log info;\n\
-         events {{}}\nhttp {{\n    access_log off;\n{temporary}    {server}\n}}\n"
+         events {{}}\nhttp {{\n    access_log off;\n    include http.conf;\n{temporary}    {server}\n}}\n"
     );
     let main_file = layout.root.join("nginx.conf");
     fs::write(&main_file, main).expect("our folder");

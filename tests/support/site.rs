@@ -43,6 +43,7 @@ pub(crate) struct Plan {
     takes_folder: bool,
     second_location: Option<(String, String)>,
     served_by: Option<u16>,
+    nginx_lines: String,
 }
 
 #[derive(Debug)]
@@ -63,6 +64,7 @@ impl Site {
             takes_folder: false,
             second_location: None,
             served_by: None,
+            nginx_lines: String::new(),
         }
     }
 
@@ -144,23 +146,55 @@ impl Site {
         &self.layout.root
     }
 
+    /// The unix socket between web server and responder.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.layout.socket
+    }
+
     /// The port of the web server.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Starts a new responder at the same socket, then ends the old one with SIGTERM and returns how it ended. Only
-    /// behind [`Door::HeldSocket`].
+    /// behind doors whose socket we hold.
     pub(crate) fn replace_responder(&mut self) -> ExitStatus {
-        let old = self.processes.pid("wxcgi");
+        let old = self.responder();
+        self.start_responder();
+        self.processes.end(old).expect("our child")
+    }
+
+    /// Starts one more responder at the socket that we hold.
+    pub(crate) fn start_responder(&mut self) {
         let listener = self.held.as_ref().expect("a socket that we hold");
         start_on(listener, &self.layout, &self.arguments, &mut self.processes);
-        self.processes.end(old).expect("our child")
+    }
+
+    /// Ends the responder with SIGTERM and returns how it ended.
+    pub(crate) fn end_responder(&mut self) -> ExitStatus {
+        self.processes.end(self.responder()).expect("our child")
+    }
+
+    /// Ends the responder with SIGKILL.
+    pub(crate) fn kill_responder(&mut self) {
+        self.processes.kill(self.responder());
+    }
+
+    /// The process id of the responder, the latest one.
+    pub(crate) fn responder(&self) -> Pid {
+        self.processes.pid("wxcgi")
+    }
+
+    /// Puts another config in the place of the old one, in one go.
+    pub(crate) fn replace_config(&self, text: &str) {
+        let new = self.layout.config.with_extension("new");
+        write_config(&new, text);
+        fs::rename(new, &self.layout.config).expect("our folder");
     }
 
     /// Sends SIGHUP to the responder.
     pub(crate) fn hang_up(&self) {
-        kill_process(self.processes.pid("wxcgi"), Signal::HUP).expect("our child");
+        kill_process(self.responder(), Signal::HUP).expect("our child");
     }
 
     /// What our program has written to stderr, if we started it.
@@ -228,6 +262,12 @@ impl Plan {
         self
     }
 
+    /// More lines for the `http { }` of nginx.
+    pub(crate) fn with_nginx_lines(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.nginx_lines);
+        self
+    }
+
     /// Another path than `/weixin`: in the web server, not in the config.
     pub(crate) fn at(mut self, path: &str) -> Self {
         path.clone_into(&mut self.path);
@@ -249,6 +289,7 @@ impl Plan {
             }
             Config::Absent => {}
         }
+        fs::write(layout.root.join("http.conf"), &self.nginx_lines).expect("our folder");
         let mut arguments: Vec<OsString> = vec!["--config".into(), layout.config.clone().into()];
         for (name, text) in &self.more_configs {
             let file = layout.more_configs.join(name);
