@@ -1,7 +1,9 @@
 //! The responder is replaced, told to reload or killed while WeChat goes on sending.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -33,18 +35,46 @@ fn asks_for(text: &str, port: u16) -> Result<(), String> {
     if answer.reply_text().as_deref() == Some(text) { Ok(()) } else { Err(answer.to_string()) }
 }
 
+/// Has nginx too hand on a request whose body is still coming.
+const UNBUFFERED: &str = "fastcgi_request_buffering off;";
+
+/// A request of which the second half of the body is still to come.
+struct HalfSent {
+    stream: TcpStream,
+    rest: Vec<u8>,
+}
+
+impl HalfSent {
+    fn to(port: u16) -> Self {
+        let mut wire = wechat().says(&"长".repeat(60_000)).wire("/weixin");
+        let rest = wire.split_off(wire.len() / 2);
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the web server accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        stream.write_all(&wire).expect("the web server reads");
+        Self { stream, rest }
+    }
+
+    fn finish(mut self) -> Answer {
+        // If the responder has gone, nginx may have answered already; Apache waits for the rest before it looks.
+        let sent = self.stream.write_all(&self.rest);
+        let mut answer = Vec::new();
+        let received = self.stream.read_to_end(&mut answer);
+        assert!(!answer.is_empty(), "no answer: {sent:?}, {received:?}");
+        Answer::from_http(&answer, "a request in two halves".to_owned())
+    }
+}
+
 #[test]
 fn rolling_restarts_under_load_lose_no_message() {
     let (posts, restarts) = sized((3_000, 4), (50_000, 12));
     for (door, _) in doors() {
-        let mut site = Site::behind(door).with_config(&replying("晴")).open();
+        let plan = Site::behind(door).with_config(&replying("晴"));
+        let mut site = plan.with_nginx_lines(UNBUFFERED).open();
         let port = site.port();
         let load = Load::of(CLIENTS, move || asks_for("晴", port));
         for restart in 0..restarts {
             load.wait_for(posts / (restarts + 1));
-            let ended =
-                if restart % 2 == 0 { site.replace_responder() } else { replace_with_a_gap(&mut site) };
-            assert!(ended.success(), "{door:?}: the responder ended with {ended}");
+            restart_with_requests_under_way(&mut site, &load, restart);
         }
         load.wait_for(posts - load.asked().min(posts) + CLIENTS);
         let outcome = load.end();
@@ -53,8 +83,31 @@ fn rolling_restarts_under_load_lose_no_message() {
     }
 }
 
-/// As a service that is stopped and then started: for a moment nobody is there.
-fn replace_with_a_gap(site: &mut Site) -> std::process::ExitStatus {
+/// Restarts for the `number`th time, from 0, while four requests are half there.
+fn restart_with_requests_under_way(site: &mut Site, load: &Load, number: usize) {
+    let under_way: Vec<_> = (0..4).map(|_| HalfSent::to(site.port())).collect();
+    // Whoever came later is served, so these are let in as well.
+    load.wait_for(100);
+    thread::scope(|scope| {
+        let log = site.folder().join("log/wxcgi.log");
+        let ended = scope.spawn(|| restart_responder(site, number.is_multiple_of(2)));
+        wait_until("the old one is told to end", || {
+            let said = fs::read_to_string(&log).expect("its log");
+            said.matches("told to end; finishing").count() > number
+        });
+        for request in under_way {
+            request.finish().replies("晴");
+        }
+        let ended = ended.join().expect("it ends");
+        assert!(ended.success(), "the responder ended with {ended}");
+    });
+}
+
+fn restart_responder(site: &mut Site, overlapping: bool) -> ExitStatus {
+    if overlapping {
+        return site.replace_responder();
+    }
+    // As a service that is stopped and then started: for a moment nobody is there.
     let ended = site.end_responder();
     thread::sleep(Duration::from_millis(200));
     site.start_responder();
@@ -132,20 +185,14 @@ fn a_faulty_config_is_refused_under_load_and_the_old_one_goes_on() {
 #[test]
 fn a_responder_killed_in_a_request_costs_that_request_alone() {
     for (door, status) in doors() {
-        // So that nginx too hands on a request whose body is still coming.
         let plan = Site::behind(door).with_config(&replying("晴"));
-        let mut site = plan.with_nginx_lines("fastcgi_request_buffering off;").open();
+        let mut site = plan.with_nginx_lines(UNBUFFERED).open();
         let port = site.port();
         wait_until("all is quiet", || connections(site.socket()) == (0, 0));
-        let wire = wechat().says(&"长".repeat(60_000)).wire("/weixin");
-        let (first, second) = wire.split_at(wire.len() / 2);
-        let mut unlucky = connected(port);
-        unlucky.write_all(first).expect("the web server reads");
+        let unlucky = HalfSent::to(port);
         wait_until("the responder has it", || connections(site.socket()) == (0, 1));
         site.kill_responder();
-        // nginx may have answered already; Apache waits for the rest before it looks.
-        let _ = unlucky.write_all(second);
-        answer_to(unlucky).is(status);
+        unlucky.finish().is(status);
 
         let load = Load::of(CLIENTS, move || asks_for("晴", port));
         wait_until("they wait for the next responder", || connections(site.socket()) == (CLIENTS, 0));
@@ -153,19 +200,6 @@ fn a_responder_killed_in_a_request_costs_that_request_alone() {
         load.wait_for(100);
         load.end().is_faultless(100);
     }
-}
-
-fn connected(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).expect("the web server accepts");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
-    stream
-}
-
-fn answer_to(mut stream: TcpStream) -> Answer {
-    let mut answer = Vec::new();
-    let received = stream.read_to_end(&mut answer);
-    assert!(!answer.is_empty(), "no answer: {received:?}");
-    Answer::from_http(&answer, "a request in two parts".to_owned())
 }
 
 #[test]
