@@ -12,5 +12,6 @@ mod logging;
 mod replies;
 mod restarts;
 mod secure;
+mod security;
 mod snippets;
 mod verification;

@@ -100,6 +100,17 @@ impl Answer {
         self
     }
 
+    /// It ends where it says, and none of its headers but these came along.
+    #[track_caller]
+    pub(crate) fn has_only(&self, headers: &[&str]) -> &Self {
+        let length = self.body.len().to_string();
+        assert!(self.header("content-length").is_none_or(|said| said == length), "{length} bytes in\n{self}");
+        for (name, _) in &self.headers {
+            assert!(headers.contains(&name.as_str()), "the header `{name}` in\n{self}");
+        }
+        self
+    }
+
     /// Received, nothing to say, do not retry.
     #[track_caller]
     pub(crate) fn acknowledges(&self) -> &Self {
