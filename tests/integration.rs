@@ -9,6 +9,7 @@ mod examples;
 mod fastcgi_peers;
 mod golden;
 mod logging;
+mod overload;
 mod replies;
 mod restarts;
 mod secure;

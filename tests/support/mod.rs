@@ -15,7 +15,7 @@ mod wechatpy;
 pub(crate) use answer::{Answer, element, elements};
 pub(crate) use door::Door;
 pub(crate) use load::Load;
-pub(crate) use processes::{PATIENCE, connections, wait_until};
+pub(crate) use processes::{PATIENCE, connections, descriptors, memory_kib, wait_until};
 pub(crate) use request::Request;
 pub(crate) use servers::{adapted, free_port, write_config};
 pub(crate) use site::Site;

@@ -157,6 +157,19 @@ pub(crate) fn connections(socket: &Path) -> (usize, usize) {
     (waiting.len(), accepted.len())
 }
 
+/// How many descriptors a process has open.
+pub(crate) fn descriptors(pid: Pid) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs, and we may look").count()
+}
+
+/// The memory of a process in KiB that is its own: what it has written to. Which pages of its file are in memory is up
+/// to the system, and grows with every rare path that is taken for the first time.
+pub(crate) fn memory_kib(pid: Pid) -> usize {
+    let sums = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("it runs, and we may look");
+    let line = sums.lines().find_map(|line| line.strip_prefix("Anonymous:")).expect("a sum");
+    line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+}
+
 /// Whether a process has ended, reaped or not: nothing is left of its command line.
 fn is_gone(pid: Pid) -> bool {
     fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty())

@@ -348,8 +348,8 @@ fn nginx(door: Door, layout: &Layout, path: &str, port: u16, backend_port: u16) 
         .map(|kind| format!("    {kind}_temp_path {root}/tmp/{kind};\n"))
         .concat();
     let main = format!(
-        "{user}daemon off;\nworker_processes 1;\npid {root}/nginx.pid;\nerror_log {root}/log/error.log info;\n\
-         events {{}}\nhttp {{\n    access_log off;\n    include http.conf;\n{temporary}    {server}\n}}\n"
+        "{user}daemon off;\nworker_processes 1;\nworker_rlimit_nofile 8192;\npid {root}/nginx.pid;\n\
+         error_log {root}/log/error.log info;\nevents {{ worker_connections 8192; }}\nhttp {{\n    access_log off;\n    include http.conf;\n{temporary}    {server}\n}}\n"
     );
     let main_file = layout.root.join("nginx.conf");
     fs::write(&main_file, main).expect("our folder");

@@ -33,6 +33,13 @@ pub(crate) struct Site {
     _folder: TempDir,
 }
 
+/// Where somebody else's responder listens.
+#[derive(Debug)]
+enum Foreign {
+    Port(u16),
+    Socket(PathBuf),
+}
+
 /// A site that is not open yet.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -42,7 +49,7 @@ pub(crate) struct Plan {
     more_configs: Vec<(String, String)>,
     takes_folder: bool,
     second_location: Option<(String, String)>,
-    served_by: Option<u16>,
+    served_by: Option<Foreign>,
     nginx_lines: String,
 }
 
@@ -258,7 +265,13 @@ impl Plan {
 
     /// Somebody else's responder, for [`Door::NginxTcp`]: at this port of this machine.
     pub(crate) fn served_by(mut self, port: u16) -> Self {
-        self.served_by = Some(port);
+        self.served_by = Some(Foreign::Port(port));
+        self
+    }
+
+    /// Somebody else's responder, for [`Door::NginxUnix`]: at this socket.
+    pub(crate) fn served_at(mut self, socket: &Path) -> Self {
+        self.served_by = Some(Foreign::Socket(socket.to_owned()));
         self
     }
 
@@ -312,12 +325,17 @@ impl Plan {
         if let Some((config, path)) = &self.second_location {
             write_second_location(&site.layout, path, &site.layout.more_configs.join(config));
         }
-        let backend_port = if let Some(port) = self.served_by {
-            port
-        } else {
-            let backend = start_backend(site.door, &site.layout, &site.arguments, &mut site.processes);
-            site.held = backend.held;
-            backend.port
+        let backend_port = match self.served_by {
+            Some(Foreign::Port(port)) => port,
+            Some(Foreign::Socket(socket)) => {
+                site.layout.socket = socket;
+                0
+            }
+            None => {
+                let backend = start_backend(site.door, &site.layout, &site.arguments, &mut site.processes);
+                site.held = backend.held;
+                backend.port
+            }
         };
         site.port = start_front(site.door, &site.layout, &site.path, backend_port, &mut site.processes);
         site
