@@ -15,4 +15,5 @@ mod restarts;
 mod secure;
 mod security;
 mod snippets;
+mod soak;
 mod verification;

@@ -2,6 +2,7 @@
 
 mod answer;
 mod door;
+mod fastcgi;
 mod load;
 mod processes;
 mod request;
@@ -14,6 +15,7 @@ mod wechatpy;
 
 pub(crate) use answer::{Answer, element, elements};
 pub(crate) use door::Door;
+pub(crate) use fastcgi::{answer_on, records};
 pub(crate) use load::Load;
 pub(crate) use processes::{PATIENCE, connections, descriptors, memory_kib, wait_until};
 pub(crate) use request::Request;
