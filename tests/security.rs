@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::{Answer, Door, Request, Site, WeChat, free_port, repository};
+use crate::support::{Answer, Door, Keys, Load, Request, Site, WeChat, free_port, now, repository, sized};
 
 const ACCOUNT: &str = r#"
 [account]
@@ -188,6 +189,52 @@ fn not_even_a_web_server_that_lets_line_breaks_through_splits_an_answer() {
             answer.has_only(&OURS);
         }
     }
+}
+
+/// What somebody tries who does not know the token: each way leads to the same answer.
+fn forgeries() -> impl Fn() -> Request {
+    let number = AtomicUsize::new(0);
+    move || {
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        let (guess, timestamp) = (format!("{number:040x}"), now().to_string());
+        match number % 6 {
+            0 => wechat().says("天气").with("signature", &guess),
+            1 => wechat().verifies("4711").with("signature", &guess),
+            2 => WeChat::with_token(&format!("token{number}")).says("天气"),
+            3 => wechat().says("天气").with("nonce", &guess),
+            4 => wechat()
+                .says("天气")
+                .with("timestamp", &now().saturating_sub(1).to_string())
+                .with("nonce", ""),
+            // Sealed, with a query that is right and a body that nobody has signed.
+            _ => wechat().pushes_sealed("<xml><Encrypt>AAAA</Encrypt></xml>", &timestamp, "1", &guess),
+        }
+    }
+}
+
+#[test]
+fn forged_calls_by_the_thousand_are_refused_and_keep_nobody_waiting() {
+    if !Door::HeldSocket.is_open() {
+        return;
+    }
+    let count = sized(3_000, 100_000);
+    let Keys { aes, app_id, .. } = Keys::ours();
+    let keys =
+        format!("[account]\nencoding_aes_key = \"{aes}\"\napp_id = \"{app_id}\"\nmode = \"plaintext\"");
+    let site = Site::behind(Door::HeldSocket).with_config(&ACCOUNT.replace("[account]", &keys)).open();
+    let port = site.port();
+    let forge = forgeries();
+    let forgers = Load::of(6, move || {
+        let answer = forge().try_send(port, "/weixin")?;
+        if answer.status == 403 && answer.text() == "forbidden\n" { Ok(()) } else { Err(answer.to_string()) }
+    });
+    let users = Load::of(2, move || {
+        let answer = wechat().says("天气").try_send(port, "/weixin")?;
+        if answer.reply_text().is_some() { Ok(()) } else { Err(answer.to_string()) }
+    });
+    forgers.wait_for(count);
+    forgers.end().is_faultless(count);
+    users.end().is_faultless(count / 100);
 }
 
 /// All source files of the program, without their tests.

@@ -25,7 +25,7 @@ const EXPLAINED: [&str; 4] = [
     "408: the request came too slowly",
     "400: the body is shorter than `CONTENT_LENGTH`",
     // Of a log that counts what it leaves out.
-    "more like ",
+    " more of `",
 ];
 
 fn account(text: &str) -> String {
