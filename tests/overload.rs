@@ -23,7 +23,8 @@ use wxcgi::gateway::{Application, Responder, listen};
 use wxcgi::http;
 
 use crate::support::{
-    Answer, Door, PATIENCE, Request, Site, connections, descriptors, memory_kib, wait_until,
+    Answer, Door, PATIENCE, Request, Site, WeChat, answer_on, connections, descriptors, memory_kib, records,
+    wait_until,
 };
 
 const CONNECTIONS: usize = 2_000;
@@ -213,6 +214,28 @@ fn survives_a_flood<S: Read + Write + AsFd + Debug>(
 }
 
 #[test]
+fn two_thousand_connections_to_a_sleeping_handler_are_answered_or_told_to_come_again() {
+    if serves() {
+        return;
+    }
+    let server = Server::started_by(
+        "overload::two_thousand_connections_to_a_sleeping_handler_are_answered_or_told_to_come_again",
+    );
+    survives_a_flood(
+        &server,
+        || connected(&server.socket),
+        |request| records(request, "/weixin"),
+        |stream| answer_on(stream).expect("an answer"),
+    );
+}
+
+fn connected(socket: &Path) -> UnixStream {
+    let stream = UnixStream::connect(socket).expect("it accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    stream
+}
+
+#[test]
 fn behind_nginx_the_same_two_thousand_get_no_other_answers() {
     if serves() || !Door::NginxUnix.is_open() {
         return;
@@ -233,4 +256,37 @@ fn behind_nginx_the_same_two_thousand_get_no_other_answers() {
             Answer::from_http(&answer, "one of two thousand".to_owned())
         },
     );
+}
+
+#[test]
+fn two_thousand_connections_at_once_do_the_program_no_harm() {
+    if !Door::FastcgiByHand.is_open() {
+        return;
+    }
+    raise_descriptor_limit();
+    let config = "[account]\ntoken = \"mytoken\"\n[default]\nreply = \"晴\"\n";
+    let site = Site::behind(Door::FastcgiByHand).with_config(config).open();
+    let request = WeChat::with_token("mytoken").says("天气");
+    site.receives(&request).replies("晴");
+    wait_until("all connections are closed", || connections(site.socket()) == (0, 0));
+    let (memory, open) = (memory_kib(site.responder()), descriptors(site.responder()));
+
+    let streams = flood(|| connected(site.socket()), &records(&request, "/weixin"));
+    let mut served = 0;
+    for mut stream in streams {
+        match answer_on(&mut stream).expect("an answer") {
+            answer if answer.status == 200 => {
+                answer.replies("晴");
+                served += 1;
+            }
+            answer => is_told_to_come_again(&answer),
+        }
+    }
+    assert!(served >= SERVED_AT_ONCE, "only {served} were served");
+    site.receives(&request).replies("晴");
+    wait_until("all connections are closed", || connections(site.socket()) == (0, 0));
+    let after = memory_kib(site.responder());
+    assert!(after <= memory + CONNECTIONS * KIB_EACH, "{memory} KiB before the flood, {after} after it");
+    assert_eq!(descriptors(site.responder()), open);
+    println!("{served} served of {CONNECTIONS}; {memory} KiB before, {after} after");
 }
