@@ -213,7 +213,7 @@ fn forgeries() -> impl Fn() -> Request {
 }
 
 #[test]
-fn forged_calls_by_the_thousand_are_refused_and_keep_nobody_waiting() {
+fn forged_calls_by_the_thousand_are_refused_counted_and_keep_nobody_waiting() {
     if !Door::HeldSocket.is_open() {
         return;
     }
@@ -221,7 +221,8 @@ fn forged_calls_by_the_thousand_are_refused_and_keep_nobody_waiting() {
     let Keys { aes, app_id, .. } = Keys::ours();
     let keys =
         format!("[account]\nencoding_aes_key = \"{aes}\"\napp_id = \"{app_id}\"\nmode = \"plaintext\"");
-    let site = Site::behind(Door::HeldSocket).with_config(&ACCOUNT.replace("[account]", &keys)).open();
+    let config = format!("{}\n[log]\nlevel = \"warn\"\n", ACCOUNT.replace("[account]", &keys));
+    let mut site = Site::behind(Door::HeldSocket).with_config(&config).open();
     let port = site.port();
     let forge = forgeries();
     let forgers = Load::of(6, move || {
@@ -233,8 +234,28 @@ fn forged_calls_by_the_thousand_are_refused_and_keep_nobody_waiting() {
         if answer.reply_text().is_some() { Ok(()) } else { Err(answer.to_string()) }
     });
     forgers.wait_for(count);
-    forgers.end().is_faultless(count);
+    let forged = forgers.end();
+    forged.is_faultless(count);
     users.end().is_faultless(count / 100);
+
+    // What was held back is told at the end at the latest.
+    assert!(site.end_responder().success());
+    let said = site.stderr();
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("[WARN] callback: ")).collect();
+    let some = &lines[..lines.len().min(10)];
+    assert!(
+        lines.len() <= 100.max(count / 100),
+        "{} lines for {} forged calls, such as {some:#?}",
+        lines.len(),
+        forged.asked
+    );
+    let counted = |line: &&str| -> Option<usize> {
+        let (_, after) = line.split_once("… and ")?;
+        after.split_once(" more of `")?.0.parse().ok()
+    };
+    let held: usize = lines.iter().filter_map(counted).sum();
+    let written = lines.iter().filter(|line| counted(line).is_none()).count();
+    assert_eq!(written + held, forged.asked, "{lines:#?}");
 }
 
 /// All source files of the program, without their tests.
