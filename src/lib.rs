@@ -13,6 +13,7 @@
 //! | 0 | [`wechat`] | WeChat's protocol as pure functions |
 //! | 0 | [`http`] | request and response |
 //! | 0 | [`clock`] | time as WeChat writes it |
+//! | 0 | [`chance`] | bytes that nobody can guess |
 //! | 0 | [`secret`] | text that prints as `***` |
 //! | 0 | [`logging`] | the log: stderr, or a file that many processes share |
 
@@ -20,6 +21,7 @@
 
 pub mod account;
 pub mod callback;
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;

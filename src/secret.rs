@@ -15,7 +15,15 @@ use std::fmt;
 /// assert_eq!(format!("{app_secret} {app_secret:?}"), "*** ***");
 /// assert_eq!(app_secret.expose(), "hunter2");
 /// ```
-#[derive(Clone, Default, PartialEq, Eq)]
+///
+/// Two of them cannot be compared: `==` takes the longer the more is right. What a peer sends is proved by a digest,
+/// see [`verify_signature`](crate::wechat::signature::verify_signature).
+///
+/// ```compile_fail,E0369
+/// # use wxcgi::secret::Secret;
+/// assert!(Secret::new("hunter2") == Secret::new("hunter2"));
+/// ```
+#[derive(Clone, Default)]
 pub struct Secret(String);
 
 impl Secret {

@@ -1,9 +1,8 @@
-//! FastCGI against others: the crate `fastcgi` beside us, `cgi-fcgi` and nginx in front of us, restarts under load.
+//! FastCGI against others: the crate `fastcgi` beside us, `cgi-fcgi` and nginx in front of us.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -97,44 +96,6 @@ fn a_parameter_chooses_among_the_configs_of_the_command_line_and_no_others() {
             asks(&wechat.says("天气"), foreign).acknowledges();
         }
     }
-}
-
-#[test]
-fn a_restart_under_load_loses_nothing() {
-    if !Door::HeldSocket.is_open() {
-        return;
-    }
-    let mut site = Site::behind(Door::HeldSocket).with_config(ACCOUNT).open();
-    let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let port = site.port();
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    wechat().says("天气").send(port, "/weixin").replies("晴");
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        // Let go of the clients whatever happens here.
-        let restarts = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for _ in 0..8 {
-                let before = answered.load(Ordering::Relaxed);
-                let start = Instant::now();
-                while answered.load(Ordering::Relaxed) < before + 20 {
-                    assert!(start.elapsed() < Duration::from_secs(20), "the clients get no answers");
-                    thread::sleep(Duration::from_millis(1));
-                }
-                let ended = site.replace_responder();
-                assert!(ended.success(), "the responder ended with {ended}");
-            }
-        }));
-        stop.store(true, Ordering::Relaxed);
-        if let Err(panic) = restarts {
-            std::panic::resume_unwind(panic);
-        }
-    });
-    assert!(answered.into_inner() >= 8 * 20);
 }
 
 #[test]

@@ -50,6 +50,7 @@ every_door! {
     spawn_fcgi: SpawnFcgi,
     socket_activated: SocketActivated,
     held_socket: HeldSocket,
+    apache_held_socket: ApacheHeldSocket,
 }
 
 /// What the console and one user would do, and what a stranger would try.

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::callback::{Circumstances, SUCCESS, Terms, answer};
+use crate::chance::random;
 use crate::config::Config;
 use crate::config::fault::{PlacedFault, Severity};
 use crate::config::load::{Loaded, Service, Stamp, Unusable, open_for_service};
@@ -75,13 +76,7 @@ impl Application for Account {
 }
 
 fn circumstances() -> Circumstances {
-    Circumstances { now: SystemTime::now(), random }
-}
-
-fn random() -> Option<[u8; 16]> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).ok()?;
-    Some(bytes)
+    Circumstances { now: SystemTime::now(), random: || random().ok() }
 }
 
 /// The largest body where there is no config to say, bytes.

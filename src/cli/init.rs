@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, print, print_line};
+use crate::chance::random;
 use crate::config::SAMPLE;
 use crate::config::places::CONFIG_VARIABLE;
 
@@ -96,8 +97,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 /// The sample with a token that nobody else has.
 fn config_with_token() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Failure::Failed(error.to_string()))?;
+    let bytes: [u8; 16] = random().map_err(|error| Failure::Failed(error.to_string()))?;
     Ok(SAMPLE.replacen("\"mytoken\"", &format!("\"{}\"", hex::encode(bytes)), 1))
 }
 

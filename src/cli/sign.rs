@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::{ConfigArg, Failure, print_line};
+use crate::chance;
 use crate::clock::unix_seconds;
 use crate::config::{AccountSettings, Config};
 use crate::wechat::crypto::seal_envelope;
@@ -122,9 +123,7 @@ impl Proof {
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Failure> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| Failure::Failed(error.to_string()))?;
-    Ok(bytes)
+    chance::random().map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// Percent-encodes all but letters, digits and `-._~`.

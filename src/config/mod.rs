@@ -49,7 +49,7 @@ pub struct Config {
 }
 
 /// `[account]`: who we are to WeChat.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct AccountSettings {
     /// The Token (令牌) of the console, which signatures are made with.
     pub token: Secret,
@@ -124,7 +124,7 @@ impl Config {
     /// Whether the two differ in their rules at most.
     fn has_same_settings(&self, other: &Self) -> bool {
         let Self { account, server, log, files, rules: _ } = self;
-        (account, server, log, files) == (&other.account, &other.server, &other.log, &other.files)
+        account.is_same(&other.account) && (server, log, files) == (&other.server, &other.log, &other.files)
     }
 
     fn read(document: &DeTable<'_>, text: &str, folder: &Path, faults: &Faults) -> Option<Self> {
@@ -189,6 +189,18 @@ impl AccountSettings {
         settings.check_key(&table);
         table.finish();
         settings
+    }
+
+    /// Whether both say the same: secrets print as `***`, all else prints in full.
+    fn is_same(&self, other: &Self) -> bool {
+        let secrets = |it: &Self| {
+            let secrets = [Some(&it.token), it.previous_token.as_ref(), it.app_secret.as_ref()];
+            secrets.map(|secret| secret.map(|secret| secret.expose().to_owned()))
+        };
+        let keys = |it: &Self| (it.encoding_aes_key.clone(), it.previous_encoding_aes_key.clone());
+        secrets(self) == secrets(other)
+            && keys(self) == keys(other)
+            && format!("{self:?}") == format!("{other:?}")
     }
 
     /// What encryption needs must be there.

@@ -38,6 +38,8 @@ pub(crate) enum Door {
     /// `nginx/fastcgi-unix.conf`; the test holds the socket and gives it to the responder as fd 0, so that the
     /// responder can be replaced ([`super::Site::replace_responder`]).
     HeldSocket,
+    /// `apache/proxy-fcgi.conf`; the socket is held in the same way.
+    ApacheHeldSocket,
 }
 
 /// Who speaks HTTP.
@@ -68,7 +70,7 @@ pub(crate) enum Start {
 
 impl Door {
     /// All of them.
-    pub(crate) const ALL: [Door; 16] = [
+    pub(crate) const ALL: [Door; 17] = [
         Door::ByHand,
         Door::FastcgiByHand,
         Door::ApacheCgid,
@@ -85,6 +87,7 @@ impl Door {
         Door::SpawnFcgi,
         Door::SocketActivated,
         Door::HeldSocket,
+        Door::ApacheHeldSocket,
     ];
 
     /// Those of `doors` whose servers this run is not told to do without.
@@ -102,7 +105,11 @@ impl Door {
         match self {
             Door::ByHand => &[],
             Door::FastcgiByHand => &["cgi-fcgi"],
-            Door::ApacheCgid | Door::ApacheCgi | Door::ApacheHtaccess | Door::ApacheProxyFcgi => &["apache2"],
+            Door::ApacheCgid
+            | Door::ApacheCgi
+            | Door::ApacheHtaccess
+            | Door::ApacheProxyFcgi
+            | Door::ApacheHeldSocket => &["apache2"],
             Door::ApacheFcgid => &["apache2", "mod_fcgid"],
             Door::NginxUnix | Door::NginxTcp | Door::NginxKeepalive | Door::HeldSocket => &["nginx"],
             Door::NginxFcgiwrap => &["nginx", "fcgiwrap", "spawn-fcgi"],
@@ -118,7 +125,7 @@ impl Door {
             Door::ByHand | Door::FastcgiByHand => None,
             Door::ApacheCgid | Door::ApacheCgi => Some("apache/scriptalias.conf"),
             Door::ApacheHtaccess => Some("apache/htaccess"),
-            Door::ApacheProxyFcgi => Some("apache/proxy-fcgi.conf"),
+            Door::ApacheProxyFcgi | Door::ApacheHeldSocket => Some("apache/proxy-fcgi.conf"),
             Door::ApacheFcgid => Some("apache/fcgid.conf"),
             Door::NginxUnix | Door::SpawnFcgi | Door::SocketActivated | Door::HeldSocket => {
                 Some("nginx/fastcgi-unix.conf")
@@ -137,7 +144,9 @@ impl Door {
             Door::ApacheCgid => Front::Apache(&["mpm_event", "cgid"]),
             Door::ApacheCgi => Front::Apache(&["mpm_prefork", "cgi"]),
             Door::ApacheHtaccess => Front::Apache(&["mpm_event", "cgid", "mime", "rewrite"]),
-            Door::ApacheProxyFcgi => Front::Apache(&["mpm_event", "proxy", "proxy_fcgi"]),
+            Door::ApacheProxyFcgi | Door::ApacheHeldSocket => {
+                Front::Apache(&["mpm_event", "proxy", "proxy_fcgi"])
+            }
             Door::ApacheFcgid => Front::Apache(&["mpm_event", "fcgid"]),
             Door::NginxUnix
             | Door::NginxTcp
@@ -167,7 +176,7 @@ impl Door {
             Door::NginxFcgiwrap => Start::Fcgiwrap,
             Door::SpawnFcgi => Start::SpawnFcgi,
             Door::SocketActivated => Start::SocketActivate,
-            Door::HeldSocket => Start::HeldSocket,
+            Door::HeldSocket | Door::ApacheHeldSocket => Start::HeldSocket,
         }
     }
 }

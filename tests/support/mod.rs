@@ -2,12 +2,15 @@
 
 mod answer;
 mod door;
+mod fastcgi;
+mod load;
 mod pipe;
 mod processes;
 mod records;
 mod request;
 mod servers;
 mod site;
+mod size;
 mod tools;
 mod wechat;
 mod wechatpy;
@@ -15,12 +18,15 @@ mod wire;
 
 pub(crate) use answer::{Answer, element, elements};
 pub(crate) use door::Door;
+pub(crate) use fastcgi::{answer_on, records};
+pub(crate) use load::Load;
 pub(crate) use pipe::FullPipe;
-pub(crate) use processes::{PATIENCE, Process, output_in_time, wait_until};
+pub(crate) use processes::{PATIENCE, Process, connections, output_in_time, wait_until};
 pub(crate) use records::{begin, kind, padded, pair, record, request, stream};
 pub(crate) use request::Request;
 pub(crate) use servers::{adapted, free_port, write_config};
 pub(crate) use site::Site;
+pub(crate) use size::sized;
 pub(crate) use tools::{available, command, need, program, python, repository, web_user};
 pub(crate) use wechat::{WeChat, now};
 pub(crate) use wechatpy::{Keys, envelope};

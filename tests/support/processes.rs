@@ -88,8 +88,19 @@ impl Processes {
 
     /// Asks `pid`, one of ours, to end, waits for it, and returns its exit status if it is our child.
     pub(super) fn end(&mut self, pid: Pid) -> Option<std::process::ExitStatus> {
+        self.remove(pid).end()
+    }
+
+    /// Ends `pid`, one of ours, by SIGKILL.
+    pub(super) fn kill(&mut self, pid: Pid) {
+        let killed = self.remove(pid);
+        kill_process(pid, Signal::KILL).expect("our child");
+        killed.end();
+    }
+
+    fn remove(&mut self, pid: Pid) -> Running {
         let at = self.running.iter().position(|running| running.pid == pid).expect("one of ours");
-        self.running.remove(at).end()
+        self.running.remove(at)
     }
 
     /// Waits for a child of ours that ends by itself, and returns how it did.
@@ -113,20 +124,6 @@ pub(crate) fn output_in_time(child: Child) -> Output {
     let output = child.wait_with_output().expect("it ends");
     drop(watch);
     output
-}
-
-/// Waits until `ready` says so.
-///
-/// # Panics
-///
-/// If that takes too long.
-#[track_caller]
-pub(crate) fn wait_until(what: &str, ready: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !ready() {
-        assert!(start.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// A process as the system sees it.
@@ -178,6 +175,15 @@ impl Process {
         target.to_string_lossy().into_owned()
     }
 
+    /// The memory of a process in KiB that is its own: what it has written to. Which pages of its file are in memory is up
+    /// to the system, and grows with every rare path that is taken for the first time.
+    pub(crate) fn own_memory(self) -> usize {
+        let sums =
+            fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0)).expect("it runs, and we may look");
+        let line = sums.lines().find_map(|line| line.strip_prefix("Anonymous:")).expect("a sum");
+        line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+    }
+
     fn status(self, name: &str) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).expect("a live process");
         let line = status.lines().find(|line| line.starts_with(&format!("{name}:"))).expect(name);
@@ -210,6 +216,33 @@ impl Drop for Processes {
             running.end();
         }
     }
+}
+
+/// Waits until `ready` says so.
+///
+/// # Panics
+///
+/// If that takes too long.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !ready() {
+        assert!(start.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// How many connections to a unix socket wait to be accepted, and how many are accepted and still open.
+pub(crate) fn connections(socket: &Path) -> (usize, usize) {
+    let table = fs::read_to_string("/proc/net/unix").expect("Linux");
+    // Num RefCount Protocol Flags Type St Inode Path
+    let rows =
+        table.lines().map(|line| line.split(' ').filter(|field| !field.is_empty()).collect::<Vec<_>>());
+    let at_socket = rows.filter(|row| row.get(7).is_some_and(|path| Path::new(path) == socket));
+    // The listener has its flag, and who was not accepted has no inode yet.
+    let inodes = at_socket.filter(|row| row[3] == "00000000").map(|row| row[6]);
+    let (waiting, accepted): (Vec<_>, Vec<_>) = inodes.partition(|inode| *inode == "0");
+    (waiting.len(), accepted.len())
 }
 
 /// Whether a process has ended, reaped or not: nothing is left of its command line.

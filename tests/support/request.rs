@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
-use super::Answer;
+use super::{Answer, PATIENCE};
 
 /// A request to be sent. What is not set is as WeChat does it.
 #[derive(Debug, Clone)]
@@ -134,18 +133,34 @@ impl Request {
     }
 
     /// Sends it to a web server and waits for all of the answer.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
     pub(crate) fn send(&self, port: u16, path: &str) -> Answer {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the web server accepts");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+        self.try_send(port, path).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// The same where no answer is a result.
+    pub(crate) fn try_send(&self, port: u16, path: &str) -> Result<Answer, String> {
+        let asked = || self.summary(path);
+        let stream = TcpStream::connect(("127.0.0.1", port)).and_then(|stream| {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            Ok(stream)
+        });
+        let mut stream = stream.map_err(|error| format!("{}: no connection: {error}", asked()))?;
         // A server may refuse a body by closing before it has read all; what it said is still there to be read.
         let sent = stream.write_all(&self.wire(path));
         let mut answer = Vec::new();
         let received = stream.read_to_end(&mut answer);
-        assert!(!answer.is_empty(), "{}: no answer ({sent:?}, {received:?})", self.summary(path));
-        Answer::from_http(&answer, self.summary(path))
+        if answer.is_empty() {
+            return Err(format!("{}: no answer ({sent:?}, {received:?})", asked()));
+        }
+        Ok(Answer::from_http(&answer, asked()))
     }
 
-    fn wire(&self, path: &str) -> Vec<u8> {
+    /// It as it goes over the wire.
+    pub(crate) fn wire(&self, path: &str) -> Vec<u8> {
         let mut wire = format!("{} {}", self.method, self.path_or(path)).into_bytes();
         let query = self.query();
         if !query.is_empty() {

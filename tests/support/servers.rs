@@ -127,7 +127,7 @@ pub(crate) fn adapted(file: &str, replacements: &[(&str, &str)]) -> String {
 pub(super) struct Backend {
     /// Its address over TCP, if that is how it listens.
     pub(super) port: u16,
-    /// The socket that outlives responders, [`Door::HeldSocket`].
+    /// The socket that outlives responders, [`Door::HeldSocket`] and [`Door::ApacheHeldSocket`].
     pub(super) held: Option<UnixListener>,
 }
 
@@ -311,7 +311,9 @@ fn apache(door: Door, layout: &Layout, path: &str, port: u16, modules: &[&str]) 
         let socket = path_str(&layout.socket);
         let address = format!("127.0.0.1:{port}");
         let replacements: &[(&str, &str)] = match door {
-            Door::ApacheProxyFcgi => &[("/weixin", path), ("/run/wxcgi/wxcgi.sock", socket)],
+            Door::ApacheProxyFcgi | Door::ApacheHeldSocket => {
+                &[("/weixin", path), ("/run/wxcgi/wxcgi.sock", socket)]
+            }
             Door::ApacheFcgid => {
                 &[("/weixin", path), ("/usr/local/bin/wxcgi", program), ("/etc/wxcgi/wxcgi.toml", config)]
             }
@@ -368,8 +370,8 @@ fn nginx(door: Door, layout: &Layout, path: &str, port: u16, backend_port: u16) 
         .map(|kind| format!("    {kind}_temp_path {root}/tmp/{kind};\n"))
         .concat();
     let main = format!(
-        "{user}daemon off;\nworker_processes 1;\npid {root}/nginx.pid;\nerror_log {root}/log/error.log info;\n\
-         events {{}}\nhttp {{\n    access_log off;\n{temporary}    {server}\n}}\n"
+        "{user}daemon off;\nworker_processes 1;\nworker_rlimit_nofile 8192;\npid {root}/nginx.pid;\n\
+         error_log {root}/log/error.log info;\nevents {{ worker_connections 8192; }}\nhttp {{\n    access_log off;\n    include http.conf;\n{temporary}    {server}\n}}\n"
     );
     let main_file = layout.root.join("nginx.conf");
     fs::write(&main_file, main).expect("our folder");

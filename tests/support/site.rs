@@ -34,6 +34,13 @@ pub(crate) struct Site {
     _folder: TempDir,
 }
 
+/// Where somebody else's responder listens.
+#[derive(Debug)]
+enum Foreign {
+    Port(u16),
+    Socket(PathBuf),
+}
+
 /// A site that is not open yet.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -45,7 +52,8 @@ pub(crate) struct Plan {
     arguments: Vec<OsString>,
     second_location: Option<(String, String)>,
     more_locations: Option<String>,
-    served_by: Option<u16>,
+    served_by: Option<Foreign>,
+    nginx_lines: String,
     starter: Vec<&'static str>,
 }
 
@@ -70,6 +78,7 @@ impl Site {
             more_locations: None,
             served_by: None,
             starter: Vec::new(),
+            nginx_lines: String::new(),
         }
     }
 
@@ -154,31 +163,45 @@ impl Site {
         &self.layout.root
     }
 
+    /// The unix socket between web server and responder.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.layout.socket
+    }
+
     /// The port of the web server.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Starts a new responder at the same socket, then ends the old one with SIGTERM and returns how it ended. Only
-    /// behind [`Door::HeldSocket`].
+    /// behind doors whose socket we hold.
     pub(crate) fn replace_responder(&mut self) -> ExitStatus {
         let old = self.processes.pid("wxcgi");
-        let listener = self.held.as_ref().expect("a socket that we hold");
-        start_on(listener, &self.layout, &self.responder, &mut self.processes);
+        self.start_responder();
         self.processes.end(old).expect("our child")
     }
 
-    /// Sends SIGHUP to the responder.
-    pub(crate) fn hang_up(&self) {
-        self.responder().gets(Signal::HUP);
+    /// Starts a responder at the socket that we hold, beside the one that may be there; else one as at first.
+    pub(crate) fn start_responder(&mut self) {
+        match &self.held {
+            Some(listener) => start_on(listener, &self.layout, &self.responder, &mut self.processes),
+            None => {
+                start_backend(self.door, &self.layout, &self.responder, &mut self.processes);
+            }
+        }
     }
 
-    /// The unix socket of the responder.
-    pub(crate) fn socket(&self) -> &Path {
-        &self.layout.socket
+    /// Ends the responder with SIGTERM and returns how it ended.
+    pub(crate) fn end_responder(&mut self) -> ExitStatus {
+        self.processes.end(self.processes.pid("wxcgi")).expect("our child")
     }
 
-    /// The process of the responder.
+    /// Ends the responder with SIGKILL.
+    pub(crate) fn kill_responder(&mut self) {
+        self.processes.kill(self.processes.pid("wxcgi"));
+    }
+
+    /// The process of the responder, the latest one.
     pub(crate) fn responder(&self) -> Process {
         Process::new(self.processes.pid("wxcgi"))
     }
@@ -188,9 +211,16 @@ impl Site {
         self.processes.wait_for(self.processes.pid("wxcgi"))
     }
 
-    /// Starts the responder once more, as at first, and waits until it listens.
-    pub(crate) fn start_responder(&mut self) {
-        start_backend(self.door, &self.layout, &self.responder, &mut self.processes);
+    /// Puts another config in the place of the old one, in one go.
+    pub(crate) fn replace_config(&self, text: &str) {
+        let new = self.layout.config.with_extension("new");
+        write_config(&new, text);
+        fs::rename(new, &self.layout.config).expect("our folder");
+    }
+
+    /// Sends SIGHUP to the responder.
+    pub(crate) fn hang_up(&self) {
+        self.responder().gets(Signal::HUP);
     }
 
     /// What our program has written to stderr, if we started it.
@@ -266,7 +296,19 @@ impl Plan {
 
     /// Somebody else's responder, for [`Door::NginxTcp`]: at this port of this machine.
     pub(crate) fn served_by(mut self, port: u16) -> Self {
-        self.served_by = Some(port);
+        self.served_by = Some(Foreign::Port(port));
+        self
+    }
+
+    /// Somebody else's responder, for [`Door::NginxUnix`]: at this socket.
+    pub(crate) fn served_at(mut self, socket: &Path) -> Self {
+        self.served_by = Some(Foreign::Socket(socket.to_owned()));
+        self
+    }
+
+    /// More lines for the `http { }` of nginx.
+    pub(crate) fn with_nginx_lines(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.nginx_lines);
         self
     }
 
@@ -297,6 +339,7 @@ impl Plan {
             }
             Config::Absent => {}
         }
+        fs::write(layout.root.join("http.conf"), &self.nginx_lines).expect("our folder");
         let mut arguments: Vec<OsString> = vec!["--config".into(), layout.config.clone().into()];
         for (name, text) in &self.more_configs {
             let file = layout.more_configs.join(name);
@@ -323,12 +366,17 @@ impl Plan {
         if let Some(text) = &self.more_locations {
             write_more_locations(&site.layout, text);
         }
-        let backend_port = if let Some(port) = self.served_by {
-            port
-        } else {
-            let backend = start_backend(site.door, &site.layout, &site.responder, &mut site.processes);
-            site.held = backend.held;
-            backend.port
+        let backend_port = match self.served_by {
+            Some(Foreign::Port(port)) => port,
+            Some(Foreign::Socket(socket)) => {
+                site.layout.socket = socket;
+                0
+            }
+            None => {
+                let backend = start_backend(site.door, &site.layout, &site.responder, &mut site.processes);
+                site.held = backend.held;
+                backend.port
+            }
         };
         site.port = start_front(site.door, &site.layout, &site.path, backend_port, &mut site.processes);
         site
