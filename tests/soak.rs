@@ -20,9 +20,10 @@ use crate::support::{
 const LEEWAY_KIB: usize = 512;
 
 /// What the log may say at `level = "warn"`: each of these is something that the clients below do.
-const EXPLAINED: [&str; 4] = [
+const EXPLAINED: [&str; 5] = [
     "[WARN] callback: signature mismatch from ",
-    "408: the request came too slowly",
+    "408: it did not come within `request_timeout`",
+    "sent no request within `first_byte_timeout`",
     "400: the body is shorter than `CONTENT_LENGTH`",
     // Of a log that counts what it leaves out.
     " more of `",

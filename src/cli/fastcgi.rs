@@ -67,14 +67,12 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>, before_serving: 
             (origin, opened)
         })
         .collect();
-    let mut options = fastcgi::Options { signals: Some(signals), ..fastcgi::Options::default() };
     // One process has one log and one set of limits: those of the first config, which also serves who names none.
-    match opened.iter().find_map(|(_, (_, loaded))| loaded.as_ref().ok()) {
-        Some(first) => {
-            first.config.log.start();
-            first.config.server.limit(&mut options);
-        }
-        None => LogSettings::default().start(),
+    let first = opened.iter().find_map(|(_, (_, loaded))| loaded.as_ref().ok());
+    first.map_or_else(LogSettings::default, |first| first.config.log.clone()).start();
+    let mut options = fastcgi::Options { signals: Some(signals), ..fastcgi::Options::default() };
+    if let Some(first) = first {
+        first.config.server.limit(&mut options);
     }
     if let Some(max_connections) = args.max_connections {
         options.max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
