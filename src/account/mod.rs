@@ -19,7 +19,7 @@ use crate::logging::{address_shown, shown};
 /// One Official Account, ready to answer.
 #[derive(Debug)]
 pub struct Account {
-    terms: Terms,
+    pub(crate) terms: Terms,
     max_body: usize,
 }
 

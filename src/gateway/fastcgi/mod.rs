@@ -21,7 +21,8 @@ mod record;
 mod server;
 mod signals;
 mod stream;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the tests use all of it"))]
 mod wire;
 
 use std::env;
@@ -31,6 +32,8 @@ use rustix::process::{Resource, getrlimit};
 
 use super::Deadlines;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use connection::fuzzing;
 pub use server::serve;
 pub use signals::{Handle, Signals};
 
