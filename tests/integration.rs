@@ -9,6 +9,7 @@ mod examples;
 mod fastcgi_peers;
 mod golden;
 mod logging;
+mod read_back;
 mod replies;
 mod secure;
 mod snippets;
