@@ -295,13 +295,7 @@ impl Application for Echo {
             .split('&')
             .map(|number| number.parse().unwrap())
             .collect();
-        let headers = HEADERS.iter().enumerate().filter(|(place, _)| numbers[1] >> place & 1 == 1);
-        responder.respond(Response {
-            status: STATUSES[numbers[0]],
-            headers: headers.map(|(_, header)| *header).collect(),
-            body: Cow::Owned(request.body.repeat(numbers[2])),
-            ..Response::text(200, "")
-        });
+        responder.respond(echo(numbers[0], numbers[1], request.body.repeat(numbers[2])));
     }
 
     fn unanswered(&self) -> Response {
@@ -309,24 +303,54 @@ impl Application for Echo {
     }
 }
 
+fn echo(status: usize, headers: usize, body: Vec<u8>) -> Response {
+    let headers = HEADERS.iter().enumerate().filter(|(place, _)| headers >> place & 1 == 1);
+    Response {
+        status: STATUSES[status],
+        headers: headers.map(|(_, header)| *header).collect(),
+        body: Cow::Owned(body),
+        ..Response::text(200, "")
+    }
+}
+
+/// Whether the header of a record lies across two reads of cgi-fcgi. It puts the second part into other memory then
+/// (`&header + headerLen`, in units of a header) and ends with [`PROTOCOL_ERROR`].
+fn trips_cgi_fcgi(response: &Response) -> bool {
+    const READ: usize = 8192;
+    let mut document = Vec::new();
+    response.write_to(&mut document, false);
+    let contents = document.chunks(65_535).map(<[u8]>::len).chain([0, 0]);
+    let headers = contents.scan(0, |end, content| Some(std::mem::replace(end, *end + 8 + content)));
+    headers.into_iter().any(|header| header % READ > READ - 8)
+}
+
+/// The exit code of cgi-fcgi for what it does not understand.
+const PROTOCOL_ERROR: i32 = 253;
+
 /// What libfcgi's client gets for this request.
 fn through_libfcgi(socket: &Path, query: &str, body: &[u8]) -> Answer {
-    let mut client = command("cgi-fcgi")
-        .env_clear()
-        .args(["-bind", "-connect"])
-        .arg(socket)
-        .envs([
-            ("REQUEST_METHOD", "POST"),
-            ("QUERY_STRING", query),
-            ("CONTENT_LENGTH", &body.len().to_string()),
-        ])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("cgi-fcgi runs");
-    client.stdin.take().expect("a pipe").write_all(body).expect("it reads");
-    let output = client.wait_with_output().expect("it ends");
-    assert!(output.status.success());
+    // A short read may still bring it to trip.
+    let mut outputs = (0..8).map(|_| {
+        let mut client = command("cgi-fcgi")
+            .env_clear()
+            .args(["-bind", "-connect"])
+            .arg(socket)
+            .envs([
+                ("REQUEST_METHOD", "POST"),
+                ("QUERY_STRING", query),
+                ("CONTENT_LENGTH", &body.len().to_string()),
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("cgi-fcgi runs");
+        client.stdin.take().expect("a pipe").write_all(body).expect("it reads");
+        client.wait_with_output().expect("it ends")
+    });
+    let output = outputs.find(|output| output.status.code() != Some(PROTOCOL_ERROR));
+    let output =
+        output.unwrap_or_else(|| panic!("cgi-fcgi takes ?{query} with {} bytes for an error", body.len()));
+    assert!(output.status.success(), "{}", output.status);
     Answer::from_cgi(&output.stdout, format!("POST ?{query}, {} bytes", body.len()))
 }
 
@@ -351,6 +375,7 @@ fn libfcgi_reads_answers_of_every_size() {
     let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
     let result =
         proptest::test_runner::TestRunner::new(config).run(&cases, |(status, headers, times, body)| {
+            prop_assume!(!trips_cgi_fcgi(&echo(status, headers, body.repeat(times))));
             let answer = through_libfcgi(&socket, &format!("{status}&{headers}&{times}"), &body);
             prop_assert_eq!(answer.status, STATUSES[status]);
             prop_assert!(answer.body == body.repeat(times), "another body");
