@@ -25,6 +25,8 @@ pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod http;
 pub mod logging;

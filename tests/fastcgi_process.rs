@@ -106,7 +106,12 @@ fn slow_peers_are_ended_and_hinder_nobody() {
     // Nobody knows yet whether that is a request.
     no_whole_header.is_closed();
     drips_from_the_start.is_closed();
-    assert_eq!(site.stderr().matches("it did not come within `request_timeout`").count(), 2, "{}", site.stderr());
+    assert_eq!(
+        site.stderr().matches("it did not come within `request_timeout`").count(),
+        2,
+        "{}",
+        site.stderr()
+    );
 }
 
 #[test]

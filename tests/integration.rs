@@ -14,6 +14,7 @@ mod golden;
 mod limits;
 mod logging;
 mod overload;
+mod read_back;
 mod replies;
 mod restarts;
 mod secure;

@@ -23,7 +23,7 @@ use status::{About, StatusPage, not_found};
 /// One Official Account, ready to answer.
 #[derive(Debug)]
 pub struct Account {
-    terms: Terms,
+    pub(crate) terms: Terms,
     max_body: usize,
     status: Option<StatusPage>,
 }

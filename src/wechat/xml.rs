@@ -298,7 +298,7 @@ pub fn is_forbidden(character: char) -> bool {
 pub fn push_cdata(xml: &mut String, text: &str) {
     xml.push_str("<![CDATA[");
     // Most texts hold nothing of the kind, which bytes tell faster than characters; `EF` begins U+FFFE, and others.
-    if text.bytes().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..b'>' | b'?'..0xEF | 0xF0..)) {
+    if text.bytes().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'=' | b'?'..=0xEE | 0xF0..)) {
         xml.push_str(text);
         xml.push_str("]]>");
         return;

@@ -83,13 +83,27 @@ impl Keys {
     /// The replies inside encrypted answers, opened and verified by wechatpy.
     #[track_caller]
     pub(crate) fn open_all(&self, answers: &[Answer]) -> Vec<String> {
-        let jobs = answers.iter().map(|answer| {
+        let envelopes = answers.iter().map(|answer| {
             answer.is(200).has("content-type", "application/xml; charset=utf-8");
-            let part = |name| answer.reply(name);
-            open_job(&answer.text(), &part("MsgSignature"), &part("TimeStamp"), &part("Nonce"))
+            answer.text()
+        });
+        self.open_envelopes(&envelopes.collect::<Vec<_>>())
+    }
+
+    /// The same for envelopes that were not sent.
+    #[track_caller]
+    pub(crate) fn open_envelopes(&self, envelopes: &[String]) -> Vec<String> {
+        let jobs = envelopes.iter().map(|envelope| {
+            let part = |name| element(envelope, name).unwrap_or_else(|| panic!("no `{name}`: {envelope}"));
+            open_job(envelope, &part("MsgSignature"), &part("TimeStamp"), &part("Nonce"))
         });
         let opened = self.wechatpy(jobs.collect());
         opened.iter().map(|opened| opened["xml"].as_str().expect("a document").to_owned()).collect()
+    }
+
+    /// Replies as wechatpy reads them, with `type` beside their elements.
+    pub(crate) fn read_replies(&self, documents: &[String]) -> Vec<Value> {
+        self.wechatpy(documents.iter().map(|xml| json!({"do": "read", "xml": xml})).collect())
     }
 
     /// The message inside the body of a push, opened and verified by wechatpy.

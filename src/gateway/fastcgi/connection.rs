@@ -500,5 +500,10 @@ fn take<'b>(bytes: &mut &'b [u8], most: usize) -> &'b [u8] {
     front
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the tests use all of it"))]
+mod talk;
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,8 @@ mod room;
 mod server;
 mod signals;
 mod stream;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the tests use all of it"))]
 mod wire;
 
 use std::env;
@@ -31,6 +32,8 @@ use std::net::IpAddr;
 
 use super::{Deadlines, ParamLimits};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use connection::fuzzing;
 pub use server::serve;
 pub use signals::{Handle, Signals};
 

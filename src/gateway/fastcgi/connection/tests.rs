@@ -3,87 +3,11 @@ use crate::gateway::fastcgi::record::{
     ABORT_REQUEST, BEGIN_REQUEST, DATA, GET_VALUES, GET_VALUES_RESULT, KEEP_CONN, PARAMS, STDIN, UNKNOWN_TYPE,
 };
 use crate::gateway::fastcgi::wire::{
-    Reply, begin, padded, pairs, plain, records, replies, request, request_of, stream,
+    begin, padded, pairs, plain, records, replies, request, request_of, stream,
 };
 use proptest::prelude::*;
 use std::time::Duration;
-
-const CAP: usize = 1000;
-
-/// Names and values.
-type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// What a peer brought about, when each request is answered at once.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Outcome {
-    /// Parameters and body of each request that reached the handler.
-    requests: Vec<(Pairs, Vec<u8>)>,
-    refusals: Vec<Refusal>,
-    broken: Option<&'static str>,
-    /// Whether the connection is over.
-    ended: bool,
-    output: Vec<u8>,
-}
-
-impl Outcome {
-    fn replies(&self) -> Vec<Reply> {
-        replies(&self.output)
-    }
-
-    /// Status and protocol status of each reply.
-    fn statuses(&self) -> Vec<(u16, u16, u8)> {
-        self.replies().iter().map(|reply| (reply.id, reply.status(), reply.protocol_status)).collect()
-    }
-}
-
-/// Gives a connection these bytes, part by part, and answers each request with its body.
-fn talk<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Outcome {
-    talk_on(&mut Connection::new(1024, ParamLimits::default()), parts)
-}
-
-fn talk_on<'p>(connection: &mut Connection, parts: impl IntoIterator<Item = &'p [u8]>) -> Outcome {
-    let (now, max_body): (_, MaxBody<'_>) = (Instant::now(), &|_| CAP);
-    let mut outcome = Outcome::default();
-    for part in parts {
-        let mut event = connection.receive(part, now, max_body);
-        while !outcome.note(connection, &event) && connection.has_rest() {
-            event = connection.resume(now, max_body);
-        }
-        outcome.output.append(connection.output());
-        if outcome.ended {
-            break;
-        }
-    }
-    outcome
-}
-
-impl Outcome {
-    /// Acts upon an event as the loop does; whether the connection is over.
-    fn note(&mut self, connection: &mut Connection, event: &Event) -> bool {
-        match event {
-            Event::More => return false,
-            Event::Finished => self.ended = true,
-            Event::Broken(reason) => {
-                self.broken = Some(reason);
-                self.ended = true;
-            }
-            Event::Request => {
-                let request = connection.request();
-                let params = request.params.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
-                let body = request.body.clone();
-                self.requests.push((params, body.clone()));
-                connection.reply(&Response { body: body.into(), ..Response::text(200, "") });
-                self.ended = !connection.keeps();
-            }
-            Event::Refused(refusal) => {
-                self.refusals.push(*refusal);
-                connection.reply(&refusal.response());
-                self.ended = !connection.keeps();
-            }
-        }
-        self.ended
-    }
-}
+use talk::{CAP, Outcome, talk, talk_on};
 
 fn whole(bytes: &[u8]) -> Outcome {
     talk([bytes])
