@@ -99,7 +99,7 @@ fn try_answer(terms: &Terms, request: &Request, circumstances: Circumstances) ->
     match open(terms, &query, &outer)? {
         None => call.reply_to(&outer, None),
         Some(opened) => call.reply_to(
-            &xml::parse(opened.message.as_bytes())?,
+            &xml::parse_text(&opened.message)?,
             Some(Seal { token, key: opened.key, nonce: query.nonce.as_deref().unwrap_or_default() }),
         ),
     }

@@ -219,7 +219,7 @@ fn push_tag(xml: &mut String, start: &str, name: &str) {
 /// [`ReplyXmlError`] if it cannot be read, or if `ToUserName` or `MsgType` is not there exactly once with the
 /// expected value.
 pub fn check_xml(xml: &str, to_user: &str, msg_type: &str) -> Result<(), ReplyXmlError> {
-    let root = xml::parse(xml.as_bytes())?;
+    let root = xml::parse_text(xml)?;
     for (name, expected) in [("ToUserName", to_user), ("MsgType", msg_type)] {
         let mut found = root.children_named(name);
         if found.next().map(xml::Element::trimmed) != Some(expected) || found.next().is_some() {

@@ -148,6 +148,15 @@ pub enum XmlFault {
 pub fn parse(body: &[u8]) -> Result<Element<'_>, XmlError> {
     let text = std::str::from_utf8(body)
         .map_err(|error| XmlError { at: error.valid_up_to(), fault: XmlFault::NotUtf8 })?;
+    parse_text(text)
+}
+
+/// The same for a body that is known to be UTF-8.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_text(text: &str) -> Result<Element<'_>, XmlError> {
     let source = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     TreeBuilder::new(source)
         .build()
@@ -297,8 +306,7 @@ pub fn is_forbidden(character: char) -> bool {
 /// again in its middle.
 pub fn push_cdata(xml: &mut String, text: &str) {
     xml.push_str("<![CDATA[");
-    // Most texts hold nothing of the kind, which bytes tell faster than characters; `EF` begins U+FFFE, and others.
-    if text.bytes().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'=' | b'?'..=0xEE | 0xF0..)) {
+    if !text.bytes().fold(false, |found, byte| found | may_need_care(byte)) {
         xml.push_str(text);
         xml.push_str("]]>");
         return;
@@ -317,6 +325,12 @@ pub fn push_cdata(xml: &mut String, text: &str) {
         xml.push('>');
     }
     xml.push_str("]]>");
+}
+
+/// Whether CDATA may not be able to hold what this byte belongs to. Most texts have no such byte, and a question without
+/// branches is put to many bytes at once. `EF` begins U+FFFE and U+FFFF, but also the full-width forms.
+fn may_need_care(byte: u8) -> bool {
+    ((byte < b' ') & (byte != b'\n')) | (byte == b'>') | (byte == 0xEF)
 }
 
 #[cfg(test)]
