@@ -1,14 +1,21 @@
 //! The program `wxcgi`: finds out who started it, and hands over.
-#![no_main]
+#![cfg_attr(target_env = "gnu", no_main)]
 
 mod start;
+
+use std::panic::catch_unwind;
 
 use wxcgi::account::{self, NoAccount};
 use wxcgi::cli;
 use wxcgi::config::LogSettings;
-use wxcgi::config::load::{Service, open_for_service};
+use wxcgi::config::load::{Service, Unusable, open_for_service};
 use wxcgi::config::places::{Origin, state_folder};
 use wxcgi::gateway::{Application, Deadlines, Door, cgi, find_door, log_panics, started_by_web_server};
+
+#[cfg(not(target_env = "gnu"))]
+fn main() {
+    start::start()
+}
 
 /// The program; gives its exit code.
 fn run() -> i32 {
@@ -30,7 +37,10 @@ fn run() -> i32 {
 
 /// Answers the one request that this process was started for.
 fn serve_cgi() -> i32 {
-    let (_, loaded) = open_for_service(&Origin::Searched, state_folder().as_deref(), Service::OneRequest);
+    let state = state_folder();
+    let load = || open_for_service(&Origin::Searched, state.as_deref(), Service::OneRequest).1;
+    // A panic is a bug of ours, for which WeChat gets a legal body all the same.
+    let mut loaded = catch_unwind(load).unwrap_or_else(|_| Err(Unusable(Vec::new())));
     let deadlines = if let Ok(loaded) = &loaded {
         loaded.config.log.start();
         loaded.config.server.deadlines.clone()
@@ -38,14 +48,15 @@ fn serve_cgi() -> i32 {
         LogSettings::default().start();
         Deadlines::default()
     };
-    match account::open(loaded) {
-        Some(account) => answer_cgi(&account, &deadlines),
-        None => answer_cgi(&NoAccount, &deadlines),
+    let to_compile = loaded.as_mut().ok().and_then(|loaded| loaded.to_compile.take());
+    let account = account::open(loaded);
+    let app = account.as_ref().map_or(&NoAccount as &dyn Application, |account| account);
+    let served = cgi::serve(app, &deadlines);
+    if let Some(compilation) = to_compile {
+        drop(account);
+        cgi::let_go();
+        compilation.run();
     }
-}
-
-fn answer_cgi(app: &dyn Application, deadlines: &Deadlines) -> i32 {
-    let served = cgi::serve(app, deadlines);
     // At once, without destructors: the web server waits for our end, and all memory goes with us.
     std::process::exit(i32::from(served.is_err()))
 }

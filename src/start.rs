@@ -4,6 +4,8 @@
 //! system calls: a tenth of the time that a CGI request takes. What we need of it stands here: standard descriptors
 //! that are open, and writes that fail instead of killing us.
 //!
+//! Other C libraries than glibc do not tell Rust the arguments without that runtime: with them it runs.
+//!
 //! The only unsafe code of the program: an exported name, and two calls of C.
 #![allow(unsafe_code)]
 
@@ -15,8 +17,14 @@ use rustix::stdio::{stderr, stdin, stdout};
 
 /// Called by the C library's start code.
 // SAFETY: no other item of the program is called `main`, and this has the type that C wants.
+#[cfg(target_env = "gnu")]
 #[unsafe(no_mangle)]
 extern "C" fn main(_count: c_int, _arguments: *const *const u8) -> c_int {
+    start()
+}
+
+/// The program.
+pub(crate) fn start() -> ! {
     open_closed_descriptors();
     // Not ignored, which children would inherit: writes to a closed pipe and beyond RLIMIT_FSIZE fail all the same.
     for signal in [libc::SIGPIPE, libc::SIGXFSZ] {

@@ -150,6 +150,44 @@ fn faulty() -> String {
 }
 
 #[test]
+fn under_cgi_a_thousand_rules_answer_the_same_from_the_second_request_on() {
+    let mut config = answering("nobody");
+    for number in 0..1000 {
+        let when = match number % 10 {
+            0 => format!("when.regex = '^order {number} (?<n>\\d+)$'\nreply = \"{number}: {{{{ n }}}}\""),
+            1 => format!(
+                "when.contains = \"part{number}.\"\nreply = \"{number}: {{{{ message.content | upper }}}}\""
+            ),
+            _ => format!("when.text = \"word{number}\"\nreply = \"{number}\""),
+        };
+        config = format!("{config}[[rule]]\n{when}\n");
+    }
+    let site = Site::behind(Door::ByHand).with_config(&config).open();
+    let compiled = || {
+        let files = fs::read_dir(site.folder().join("state/last-good")).into_iter().flatten();
+        let names = files.map(|file| file.expect("an entry").file_name().into_string().expect("our name"));
+        names.filter(|name| name.ends_with(".compiled")).count()
+    };
+    let ask = || {
+        for (text, reply) in [
+            ("word2", "2"),
+            ("word999", "999"),
+            ("order 990 42", "990: 42"),
+            ("order 990 x", "from nobody"),
+            ("a part501.", "501: A PART501."),
+            ("word1", "from nobody"),
+        ] {
+            site.receives(&wechat().says(text)).replies(reply);
+        }
+    };
+    assert_eq!(compiled(), 0);
+    ask();
+    assert_eq!(compiled(), 1);
+    ask();
+    assert_eq!(site.stderr().matches("[ERROR]").count(), 0, "{}", site.stderr());
+}
+
+#[test]
 fn under_cgi_the_last_good_config_goes_on_while_its_file_is_faulty() {
     let site = Site::behind(Door::ByHand).with_config(&answering("one")).open();
     site.receives(&wechat().says("x")).replies("from one");

@@ -1,31 +1,38 @@
-//! A config that checked, in a form that a CGI process has ready in no time: the rules as bytes, everything else as
-//! the TOML that it was, which is short.
+//! A config that checked, in a form that a CGI process has ready in no time: the rules as bytes, and where in the
+//! config's own text everything else stands, which is short.
 //!
-//! It lies beside the last good copy and is made anew whenever the config, its rights or the build of wxcgi differ.
-//! Nobody has to know of it: without it everything is the same, a little later. Secrets stand in it no more than in
-//! the copy, and those in files or variables are read anew by every process.
+//! It lies beside the last good copy and is made anew, behind an answer, whenever the config, its rights or the build
+//! of wxcgi differ. Nobody has to know of it: without it everything is the same, a little later. Only rules are believed
+//! to it, and only if nobody else could have written it.
 
 use std::fs::Metadata;
 use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
+use super::last_good;
 use super::load::Stamp;
+use super::state_file::StateFiles;
 use super::{Config, Thoroughness, fault};
 use crate::rules::Rules;
 
+/// The ending of the file: what one build writes, no other reads.
+const ENDING: &str = concat!(env!("WXCGI_BUILD"), ".compiled");
+
+/// More is not written, bytes.
+const MAX_COMPILED: u64 = 16 << 20;
+
 /// What the bytes begin with; the rules follow it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Header<'a> {
-    build: &'a str,
+struct Header {
     stamp: Stamp,
     /// Of the config's text.
     checksum: u64,
-    /// The config without its rules; `None` if they cannot be taken out.
-    rest: Option<&'a str>,
+    /// Where the config's text has no rules; `None` if they cannot be told apart.
+    rest: Option<Vec<Range<usize>>>,
 }
 
 /// What became of a compiled config.
@@ -39,32 +46,68 @@ pub(super) enum Found {
     Unfit,
 }
 
+/// Compiles a config for the processes to come. It takes as long as the config is large: nobody should wait for it.
+#[derive(Debug)]
+pub struct Compilation {
+    pub(super) files: StateFiles,
+    pub(super) text: String,
+    pub(super) metadata: Metadata,
+    pub(super) folder: PathBuf,
+}
+
+impl Compilation {
+    /// Does it. Where it fails, all stays as it is.
+    pub fn run(self) {
+        let Self { files, text, metadata, folder } = self;
+        let (Some(config), _) = Config::parse(&text, &folder, Thoroughness::CheckedBefore) else { return };
+        let Some(bytes) = compile(&config, &text, &metadata, &folder) else { return };
+        let modified = metadata.modified().unwrap_or(std::time::UNIX_EPOCH);
+        match files.write(ENDING, &bytes, modified) {
+            Ok(()) => files.prune(&[ENDING, last_good::ENDING]),
+            Err(error) => {
+                let path = files.path(ENDING);
+                log::warn!(target: "config", "cannot keep the config compiled in `{}`: {error}", path.display());
+            }
+        }
+    }
+}
+
+/// The compiled config that is kept, if it was made of this `text`.
+pub(super) fn find(files: &StateFiles, text: &str, metadata: &Metadata, folder: &Path) -> Found {
+    files.read(ENDING, MAX_COMPILED).map_or(Found::Nothing, |bytes| read(bytes, text, metadata, folder))
+}
+
 const CHECKSUM_BYTES: usize = size_of::<u64>();
 
-/// Makes the bytes of a config that was read from `text`.
-pub(super) fn compile(config: &Config, text: &str, metadata: &Metadata, folder: &Path) -> Option<Vec<u8>> {
-    let rest = without_rules(text).filter(|rest| is_all_but_rules(rest, config, folder));
+/// Makes the bytes of a config that was read from `text`; `None` if that would have to be done again anyway.
+fn compile(config: &Config, text: &str, metadata: &Metadata, folder: &Path) -> Option<Vec<u8>> {
+    let rest = without_rules(text);
+    let parsed = rest.as_ref().and_then(|rest| parse(&joined(rest, text)?, folder));
+    // A secret in a file may just be changing.
+    if parsed.as_ref().is_some_and(|parsed| !parsed.account.has_same_secrets(&config.account)) {
+        return None;
+    }
+    let is_rest = |parsed: Config| parsed.rules.is_empty() && parsed.has_same_settings(config);
     let header = Header {
-        build: env!("WXCGI_BUILD"),
         stamp: Stamp::from(metadata),
         checksum: checksum(text.as_bytes()),
-        rest: rest.as_deref(),
+        rest: rest.filter(|_| parsed.is_some_and(is_rest)),
     };
     let mut bytes = postcard::to_extend(&header, vec![0; CHECKSUM_BYTES]).ok()?;
-    if rest.is_some() {
+    if header.rest.is_some() {
         bytes.extend(config.rules.to_bytes().ok()?);
     }
     let (place, content) = bytes.split_first_chunk_mut::<CHECKSUM_BYTES>()?;
     *place = checksum(content).to_le_bytes();
-    Some(bytes)
+    u64::try_from(bytes.len()).is_ok_and(|size| size <= MAX_COMPILED).then_some(bytes)
 }
 
 /// The config that `bytes` were made of, if that was this `text`.
-pub(super) fn read(bytes: Vec<u8>, text: &str, metadata: &Metadata, folder: &Path) -> Found {
+fn read(bytes: Vec<u8>, text: &str, metadata: &Metadata, folder: &Path) -> Found {
     let Some((header, start)) = header(&bytes).filter(|(header, _)| header.is_of(text, metadata)) else {
         return Found::Nothing;
     };
-    let parsed = header.rest.and_then(|rest| Config::parse(rest, folder, Thoroughness::CheckedBefore).0);
+    let parsed = header.rest.and_then(|rest| parse(&joined(&rest, text)?, folder));
     match (parsed, Rules::from_bytes(bytes, start)) {
         (Some(config), Ok(rules)) => Found::Config(Box::new(Config { rules, ..config })),
         _ => Found::Unfit,
@@ -72,7 +115,7 @@ pub(super) fn read(bytes: Vec<u8>, text: &str, metadata: &Metadata, folder: &Pat
 }
 
 /// The header of whole bytes, and where they go on.
-fn header(bytes: &[u8]) -> Option<(Header<'_>, usize)> {
+fn header(bytes: &[u8]) -> Option<(Header, usize)> {
     let (sum, content) = bytes.split_first_chunk()?;
     if u64::from_le_bytes(*sum) != checksum(content) {
         return None;
@@ -81,27 +124,36 @@ fn header(bytes: &[u8]) -> Option<(Header<'_>, usize)> {
     Some((header, bytes.len() - rules.len()))
 }
 
-impl Header<'_> {
+impl Header {
     fn is_of(&self, text: &str, metadata: &Metadata) -> bool {
-        self.build == env!("WXCGI_BUILD")
-            && self.stamp == Stamp::from(metadata)
-            && self.checksum == checksum(text.as_bytes())
+        self.stamp == Stamp::from(metadata) && self.checksum == checksum(text.as_bytes())
     }
 }
 
-/// Tells versions and damage apart, not forgeries: who can write the bytes can write the config.
+/// Tells versions and damage apart, not forgeries: those are told by who could have written the file.
 fn checksum(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);
     hasher.finish()
 }
 
+/// The config of a text that was checked before, if it has no faults.
+fn parse(text: &str, folder: &Path) -> Option<Config> {
+    let (config, faults) = Config::parse(text, folder, Thoroughness::CheckedBefore);
+    config.filter(|_| faults.iter().all(|fault| fault.severity == fault::Severity::Warning))
+}
+
+fn joined(ranges: &[Range<usize>], text: &str) -> Option<String> {
+    ranges.iter().map(|range| text.get(range.clone())).collect()
+}
+
 /// The tables that hold rules.
 const RULE_TABLES: [&str; 2] = ["rule", "default"];
 
-/// The text without the tables of the rules: each ends where the next table begins that is not part of one. `None` if
-/// the text is no TOML. Where rules are not written as tables this gives nonsense, which [`is_all_but_rules`] sees.
-fn without_rules(text: &str) -> Option<String> {
+/// Where a text is not part of the tables of the rules: each of those ends where the next table begins that is not part
+/// of one. `None` if the text is no TOML. Where rules are not written as tables this gives nonsense, which shows when
+/// it is parsed.
+fn without_rules(text: &str) -> Option<Vec<Range<usize>>> {
     let document = DeTable::parse(text).ok()?;
     let mut headers = Vec::new();
     for (key, value) in document.get_ref() {
@@ -109,16 +161,17 @@ fn without_rules(text: &str) -> Option<String> {
         note_headers(value.get_ref(), value.span(), is_rule, &mut headers);
     }
     headers.sort_by_key(|(span, _)| span.start);
-    let mut rest = String::with_capacity(text.len());
-    let (mut kept, mut is_rule) = (0, false);
-    for (span, begins_rule) in headers {
-        if !is_rule {
-            rest.push_str(text.get(kept..span.start)?);
+    let mut rest: Vec<Range<usize>> = Vec::new();
+    let (mut from, mut is_rule) = (0, false);
+    for (start, begins_rule) in
+        headers.iter().map(|(span, is_rule)| (span.start, *is_rule)).chain([(text.len(), true)])
+    {
+        if begins_rule != is_rule {
+            if begins_rule {
+                rest.push(from..start);
+            }
+            (from, is_rule) = (start, begins_rule);
         }
-        (kept, is_rule) = (span.start, begins_rule);
-    }
-    if !is_rule {
-        rest.push_str(text.get(kept..)?);
     }
     Some(rest)
 }
@@ -142,13 +195,6 @@ fn note_headers(
         }
         _ => {}
     }
-}
-
-/// Whether `rest` says the same as the config it was taken from, and nothing of rules.
-fn is_all_but_rules(rest: &str, config: &Config, folder: &Path) -> bool {
-    let (parsed, faults) = Config::parse(rest, folder, Thoroughness::Full);
-    let clean = faults.iter().all(|fault| fault.severity == fault::Severity::Warning);
-    clean && parsed.is_some_and(|parsed| parsed.has_same_settings(config) && parsed.rules.is_empty())
 }
 
 #[cfg(test)]
@@ -265,6 +311,24 @@ mod tests {
             compiled.bytes.truncate(whole.len() - 1 - length);
             assert!(matches!(compiled.read(), Found::Nothing));
         }
+    }
+
+    #[test]
+    fn a_secret_that_changes_meanwhile_is_no_reason_to_give_up() {
+        let compiled = compiled(&format!("{ACCOUNT}[default]\nreply = \"a\"\n"));
+        let other = compiled.text.replace("mytoken", "another");
+        let (other, _) = Config::parse(&other, compiled.folder.path(), Thoroughness::Full);
+        let bytes = compile(&other.unwrap(), &compiled.text, &compiled.metadata(), compiled.folder.path());
+        assert_eq!(bytes, None);
+    }
+
+    #[test]
+    fn only_rules_are_taken_from_the_compiled_file() {
+        let compiled =
+            compiled(&format!("{ACCOUNT}[[rule]]\nwhen.text = \"question\"\nreply = \"answer\"\n"));
+        let bytes = &compiled.bytes;
+        let holds = |word: &str| bytes.windows(word.len()).any(|bytes| bytes == word.as_bytes());
+        assert!(holds("question") && holds("answer") && !holds("mytoken") && !holds("account"));
     }
 
     #[test]

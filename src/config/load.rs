@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use super::compiled::{Compilation, Found};
 use super::fault::{Fault, PlacedFault, Severity};
 use super::last_good::LastGood;
 use super::places::Origin;
+use super::state_file::StateFiles;
 use super::{Config, Thoroughness, compiled};
 
 /// A config larger than this is none, bytes.
-const MAX_CONFIG: u64 = 4 << 20;
+pub(super) const MAX_CONFIG: u64 = 4 << 20;
 
 /// A config that was read, and what an operator should know about it.
 #[derive(Debug)]
@@ -27,6 +29,14 @@ pub struct Loaded {
     pub faults: Vec<PlacedFault>,
     /// Whether no process has served this version of the file before, as far as the state folder can tell.
     pub is_new: bool,
+    /// What is left to do for the processes to come, once this one has answered.
+    pub to_compile: Option<Compilation>,
+}
+
+impl Loaded {
+    fn new(config: Config) -> Self {
+        Self { config, warnings: Vec::new(), faults: Vec::new(), is_new: false, to_compile: None }
+    }
 }
 
 /// Why there is no config: every fault of the file, warnings too.
@@ -98,7 +108,7 @@ pub fn open_for_service(
 ///
 /// If it does not check and there is no good copy.
 fn load_for_service(path: &Path, state: Option<&Path>, service: Service) -> Result<Loaded, Unusable> {
-    let last_good = state.and_then(|state| LastGood::of(path, state));
+    let last_good = state.and_then(|state| StateFiles::of(path, state)).map(LastGood);
     let taken = ConfigFile::open(path).and_then(|file| match &last_good {
         Some(copy) if service == Service::OneRequest => file.load_compiled(copy),
         _ => file.load_anew(last_good.as_ref()),
@@ -108,7 +118,7 @@ fn load_for_service(path: &Path, state: Option<&Path>, service: Service) -> Resu
         let config =
             text.and_then(|text| Config::parse(&text, folder_of(path), Thoroughness::CheckedBefore).0);
         let Some(config) = config else { return Err(unusable) };
-        Ok(Loaded { config, warnings: Vec::new(), faults: unusable.0, is_new: false })
+        Ok(Loaded { faults: unusable.0, ..Loaded::new(config) })
     })
 }
 
@@ -126,27 +136,23 @@ impl<'p> ConfigFile<'p> {
         Ok(Self { path, text, metadata })
     }
 
-    /// Takes what an earlier process compiled; else loads the config and compiles it for the next process.
-    fn load_compiled(&self, copy: &LastGood) -> Result<Loaded, Unusable> {
+    /// Takes what an earlier process compiled; else loads the config, to be compiled for the next process.
+    fn load_compiled(self, copy: &LastGood) -> Result<Loaded, Unusable> {
         let folder = folder_of(self.path);
-        let found = copy
-            .compiled()
-            .filter(|_| others_may_write(self.path, &self.metadata).is_none())
-            .map_or(compiled::Found::Nothing, |bytes| {
-                compiled::read(bytes, &self.text, &self.metadata, folder)
-            });
-        if let compiled::Found::Config(config) = found {
-            return Ok(Loaded { config: *config, warnings: Vec::new(), faults: Vec::new(), is_new: false });
+        let found = match others_may_write(self.path, &self.metadata) {
+            None => compiled::find(&copy.0, &self.text, &self.metadata, folder),
+            Some(_) => Found::Unfit,
+        };
+        if let Found::Config(config) = found {
+            return Ok(Loaded::new(*config));
         }
         let loaded = self.load_anew(Some(copy))?;
-        // Without a copy there is no folder to write to, which another attempt would not change.
-        if matches!(found, compiled::Found::Nothing)
-            && copy.is_of(&self.metadata)
-            && let Some(bytes) = compiled::compile(&loaded.config, &self.text, &self.metadata, folder)
-        {
-            copy.keep_compiled(&bytes, &self.metadata);
-        }
-        Ok(loaded)
+        // Without a copy there is no folder to write to.
+        let is_wanted = matches!(found, Found::Nothing) && copy.is_of(&self.metadata);
+        let (files, folder) = (copy.0.clone(), folder.to_owned());
+        let to_compile =
+            is_wanted.then_some(Compilation { files, text: self.text, metadata: self.metadata, folder });
+        Ok(Loaded { to_compile, ..loaded })
     }
 
     /// Parses it, and checks it in full if it is not the version that `last_good` is a copy of.
@@ -172,7 +178,7 @@ impl<'p> ConfigFile<'p> {
         let refused = faults.iter().any(|fault| fault.severity == Severity::Fault);
         let placed = PlacedFault::all(&self.path.display().to_string(), &self.text, &faults);
         match config.filter(|_| !refused) {
-            Some(config) => Ok(Loaded { config, warnings: placed, faults: Vec::new(), is_new: false }),
+            Some(config) => Ok(Loaded { warnings: placed, ..Loaded::new(config) }),
             None => Err(Unusable(placed)),
         }
     }

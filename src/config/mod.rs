@@ -12,6 +12,7 @@ pub mod places;
 mod reply;
 mod rule;
 mod server;
+mod state_file;
 mod syntax;
 mod table;
 mod value;
@@ -121,10 +122,11 @@ impl Config {
         (config.filter(|_| !refused), faults)
     }
 
-    /// Whether the two differ in their rules at most.
+    /// Whether the two differ in their rules and secrets at most.
     fn has_same_settings(&self, other: &Self) -> bool {
         let Self { account, server, log, files, rules: _ } = self;
-        account.is_same(&other.account) && (server, log, files) == (&other.server, &other.log, &other.files)
+        format!("{account:?}") == format!("{:?}", other.account)
+            && (server, log, files) == (&other.server, &other.log, &other.files)
     }
 
     fn read(document: &DeTable<'_>, text: &str, folder: &Path, faults: &Faults) -> Option<Self> {
@@ -191,16 +193,13 @@ impl AccountSettings {
         settings
     }
 
-    /// Whether both say the same: secrets print as `***`, all else prints in full.
-    fn is_same(&self, other: &Self) -> bool {
+    fn has_same_secrets(&self, other: &Self) -> bool {
         let secrets = |it: &Self| {
             let secrets = [Some(&it.token), it.previous_token.as_ref(), it.app_secret.as_ref()];
             secrets.map(|secret| secret.map(|secret| secret.expose().to_owned()))
         };
         let keys = |it: &Self| (it.encoding_aes_key.clone(), it.previous_encoding_aes_key.clone());
-        secrets(self) == secrets(other)
-            && keys(self) == keys(other)
-            && format!("{self:?}") == format!("{other:?}")
+        secrets(self) == secrets(other) && keys(self) == keys(other)
     }
 
     /// What encryption needs must be there.

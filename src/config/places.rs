@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::fault::{Fault, PlacedFault};
 use super::last_good::LastGood;
 use super::load::Unusable;
+use super::state_file::StateFiles;
 
 /// The environment variable, and the FastCGI parameter, that names a config file.
 pub const CONFIG_VARIABLE: &str = "WXCGI_CONFIG";
@@ -43,7 +44,9 @@ impl Origin {
     pub(super) fn find_for_service(&self, state: Option<&Path>) -> Result<PathBuf, Unusable> {
         self.find().or_else(|unusable| {
             let has_copy = |path: &Path| {
-                state.and_then(|state| LastGood::of(path, state)).is_some_and(|copy| copy.exists())
+                state
+                    .and_then(|state| StateFiles::of(path, state))
+                    .is_some_and(|files| LastGood(files).exists())
             };
             self.find_with(has_copy).map_err(|_| unusable)
         })

@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::env;
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -33,6 +34,14 @@ pub fn serve(app: &dyn Application, deadlines: &Deadlines) -> io::Result<()> {
     let mut intake = Intake { body: &mut stdin, deadline: &deadline, deadlines };
     let request = Request { params: params_of_process(), body: Vec::new(), received: start };
     write_all(stdio::stdout(), &intake.exchange(request, app))
+}
+
+/// Lets the web server go, once it has its answer: what this process does from here on keeps nobody waiting.
+pub fn let_go() {
+    let Ok(null) = File::options().read(true).write(true).open("/dev/null") else { return };
+    // A connected socket may be both; it ends when the last of the two is gone.
+    let _ = stdio::dup2_stdin(&null);
+    let _ = stdio::dup2_stdout(&null);
 }
 
 /// One request and its answer without a process: parameters and a body in, a CGI document response out.

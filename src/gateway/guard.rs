@@ -1,6 +1,7 @@
 //! Calls into the application that survive its panics.
 
 use std::any::Any;
+use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 
 use super::Application;
@@ -29,11 +30,15 @@ pub(super) fn answer_or_default(app: &dyn Application, answer: Option<Response>)
 
 /// Makes every panic of this process one line in the log, with its place, in place of Rust's lines on stderr.
 ///
-/// For `main`, once, when the log stands.
+/// For `main`, once. Before the log stands they go to stderr.
 pub fn log_panics() {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        log::error!(target: "gateway", kind = "place of a panic"; "panic at `{place}`: {}", message(info.payload()));
+        let message = message(info.payload());
+        log::error!(target: "gateway", kind = "place of a panic"; "panic at `{place}`: {message}");
+        if log::max_level() == log::LevelFilter::Off {
+            let _ = writeln!(std::io::stderr(), "wxcgi: panic at `{place}`: {message}");
+        }
     }));
 }
 

@@ -52,7 +52,11 @@ impl<S: AsRef<str>> Guard<S> {
 
 fn pieces_of_any(patterns: &[Pattern]) -> Option<Vec<String>> {
     let pieces = patterns.iter().map(|pattern| pieces(&regex_syntax::parse(pattern.source()).ok()?));
-    Some(pieces.collect::<Option<Vec<_>>>()?.concat())
+    bounded(pieces.collect::<Option<Vec<_>>>()?.concat())
+}
+
+fn bounded(pieces: Vec<String>) -> Option<Vec<String>> {
+    (1..=MAX_PIECES).contains(&pieces.len()).then_some(pieces)
 }
 
 /// Texts of which every match holds at least one; `None` if there are no such, or too many.
@@ -73,7 +77,7 @@ fn pieces(hir: &Hir) -> Option<Vec<String>> {
         HirKind::Alternation(parts) => parts.iter().map(pieces).collect::<Option<Vec<_>>>()?.concat(),
         _ => return None,
     };
-    (1..=MAX_PIECES).contains(&found.len()).then_some(found)
+    bounded(found)
 }
 
 #[cfg(test)]
@@ -108,6 +112,13 @@ mod tests {
             let guard = guard_of(regex(source));
             assert_eq!(guard, expected.map_or(Guard::Open, |pieces| Guard::Holds(words(pieces))), "{source}");
         }
+    }
+
+    #[test]
+    fn many_expressions_in_a_list_are_no_shortcut() {
+        let patterns = |count: usize| (0..count).map(|n| Pattern::new(format!("piece{n}"))).collect();
+        assert!(matches!(guard_of(Test::Regex(patterns(64))), Guard::Holds(pieces) if pieces.len() == 64));
+        assert_eq!(guard_of(Test::Regex(patterns(65))), Guard::Open);
     }
 
     #[test]

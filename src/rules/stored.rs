@@ -66,7 +66,10 @@ impl StoredRules {
     fn entries(&self) -> impl Iterator<Item = Entry<&str, &[u8]>> {
         let mut rest = self.bytes.get(self.start..).unwrap_or_default();
         std::iter::from_fn(move || {
-            let (entry, behind) = postcard::take_from_bytes(rest).ok()?;
+            if rest.is_empty() {
+                return None;
+            }
+            let (entry, behind) = postcard::take_from_bytes(rest).inspect_err(tell).ok()?;
             rest = behind;
             Some(entry)
         })
@@ -74,7 +77,12 @@ impl StoredRules {
 }
 
 fn read(rule: &[u8]) -> Option<Arc<Rule>> {
-    postcard::from_bytes(rule).ok().map(Arc::new)
+    postcard::from_bytes(rule).inspect_err(tell).ok().map(Arc::new)
+}
+
+/// Bytes with a right checksum that cannot be read are a fault of this program.
+fn tell(error: &postcard::Error) {
+    log::error!(target: "rules", "the compiled config cannot be read ({error}); touch the config to have it made anew");
 }
 
 #[cfg(test)]

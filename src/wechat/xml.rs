@@ -329,6 +329,7 @@ pub fn push_cdata(xml: &mut String, text: &str) {
 
 /// Whether CDATA may not be able to hold what this byte belongs to. Most texts have no such byte, and a question without
 /// branches is put to many bytes at once. `EF` begins U+FFFE and U+FFFF, but also the full-width forms.
+#[expect(clippy::needless_bitwise_bool, reason = "branches would take the bytes one by one")]
 fn may_need_care(byte: u8) -> bool {
     ((byte < b' ') & (byte != b'\n')) | (byte == b'>') | (byte == 0xEF)
 }
