@@ -260,9 +260,9 @@ mod tests {
     #[test]
     fn a_long_label_stands_apart_from_its_number() {
         let mut timeouts = Tally::default();
-        ["first_byte_timeout", "a_limit_with_a_longer_name"]
-            .into_iter()
-            .for_each(|limit| timeouts.add(limit));
+        for limit in ["first_byte_timeout", "a_limit_with_a_longer_name"] {
+            timeouts.add(limit);
+        }
         let door = Status { counts: Counts { timeouts, ..Counts::default() }, ..door() };
         let page = text(&door, &about(None));
         assert!(page.contains("\ntimeouts first_byte_timeout: 1\n"), "{page}");
