@@ -93,6 +93,17 @@ impl Limited {
         next
     }
 
+    /// Whether a line may be written; windows that are over end first, whether or not lines were held back in them.
+    fn admits(&self, record: &Record<'_>, now: Instant) -> bool {
+        let mut limit = self.limit();
+        self.write_summaries(limit.take_over(now));
+        let admitted = limit.admits(record, now);
+        if !admitted {
+            self.holds.store(true, Ordering::Relaxed);
+        }
+        admitted
+    }
+
     fn write_summaries(&self, kinds: Vec<Kind>) {
         for Kind { name, level, target, held, .. } in kinds {
             let window = WINDOW.as_secs();
@@ -121,12 +132,8 @@ impl Log for Limited {
             let last = Some((SystemTime::now(), line));
             *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = last;
         }
-        let now = Instant::now();
-        self.summarize(now);
-        if self.limit().admits(record, now) {
+        if self.admits(record, Instant::now()) {
             self.log.log(record);
-        } else {
-            self.holds.store(true, Ordering::Relaxed);
         }
     }
 
@@ -353,6 +360,7 @@ pub fn openid_shown(openid: &str, personal_data: bool) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
     use super::*;
 
@@ -463,6 +471,27 @@ mod tests {
         let written = std::fs::read_to_string(&settings.path).unwrap();
         assert!(written.ends_with("… and 2 more of `slow` in 10 s\n"), "{written}");
         assert_eq!(written.lines().count(), 11);
+    }
+
+    #[test]
+    fn a_line_now_and_then_is_no_flood() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = file_in(folder.path(), 1 << 20, 2);
+        let log = Limited::new(LevelFilter::Info, Sink::File(settings.open().unwrap()));
+        let kind = [("kind", "slow")];
+        let record = Record::builder().target("gateway").key_values(&kind).build();
+        let start = Instant::now();
+        for hour in 0..25 {
+            assert!(log.admits(&record, start + Duration::from_secs(3600 * hour)), "hour {hour}");
+        }
+        let later = start + Duration::from_secs(3600 * 25);
+        assert!((0..10).all(|_| log.admits(&record, later)));
+        assert!(!log.admits(&record, later));
+        assert!(log.admits(&record, later + WINDOW));
+        log.flush();
+        let written = std::fs::read_to_string(&settings.path).unwrap();
+        assert!(written.ends_with("… and 1 more of `slow` in 10 s\n"), "{written}");
+        assert_eq!(written.lines().count(), 1, "{written}");
     }
 
     #[test]

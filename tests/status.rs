@@ -189,7 +189,9 @@ fn whoever_may_not_see_it_finds_nothing_there() {
         nothing(&from(&site, address, &look(), &[]));
         nothing(&from(&site, address, &scrape(), &[]));
     }
-    for name in ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP"] {
+    for name in
+        ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA", "HTTP_CF_CONNECTING_IP"]
+    {
         nothing(&from(&site, "127.0.0.1", &look(), &[(name, "127.0.0.1")]));
     }
     assert!(site.stderr().contains("the status page is not for 203.0.113.9; answered 404"));

@@ -18,7 +18,7 @@ use crate::config::places::{CONFIG_VARIABLE, Origin};
 use crate::gateway::{Application, Responder};
 use crate::http::{Params, Request, Response};
 use crate::logging::{self, address_shown, shown};
-use status::{About, StatusPage, not_found};
+use status::{About, AboutLog, StatusPage, not_found};
 
 /// One Official Account, ready to answer.
 #[derive(Debug)]
@@ -219,13 +219,16 @@ impl Accounts {
     /// What the status page says about the config of an account.
     fn about(&self, account: &Rc<Account>) -> About {
         let entries = self.entries.borrow();
-        let is_its = |entry: &&Entry| entry.account.as_ref().is_some_and(|it| Rc::ptr_eq(it, account));
-        let entry = entries.iter().find(is_its);
+        let is_its = |entry: &Entry| entry.account.as_ref().is_some_and(|it| Rc::ptr_eq(it, account));
+        let place = entries.iter().position(is_its);
+        let entry = place.and_then(|place| entries.get(place));
+        // The log tells of all accounts: it is for whoever runs the responder, as the first account's `[log]` says.
+        let is_first = place == Some(0);
         About {
             generation: entry.map_or(0, |entry| entry.generation),
             taken: entry.map_or(SystemTime::UNIX_EPOCH, |entry| entry.taken),
             faults: entry.map_or_else(Vec::new, Entry::fault_lines),
-            last_error: logging::last_error(),
+            log: is_first.then(|| AboutLog { last_error: logging::last_error() }),
         }
     }
 

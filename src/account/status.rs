@@ -41,12 +41,32 @@ pub(super) struct About {
     pub(super) taken: SystemTime,
     /// What is wrong with the file as it lies there now; the present config is another one then.
     pub(super) faults: Vec<String>,
-    /// The last line of the log that was an error.
+    /// What the log says; `None` if that is not for whoever runs this account.
+    pub(super) log: Option<AboutLog>,
+}
+
+/// What the page says about the log, which is one for all accounts.
+#[derive(Debug)]
+pub(super) struct AboutLog {
+    /// The last line that was an error.
     pub(super) last_error: Option<(SystemTime, String)>,
 }
 
-/// Headers by which a proxy says for whom it asks: then `REMOTE_ADDR` may be the proxy's.
-const FORWARDED: [&str; 3] = ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP"];
+/// Headers by which a proxy or a tunnel says that it asks for somebody else: then `REMOTE_ADDR` may be its own. One
+/// that adds none of them cannot be told from this machine itself.
+const FORWARDED: [&[u8]; 11] = [
+    b"HTTP_CF_CONNECTING_IP",
+    b"HTTP_CLIENT_IP",
+    b"HTTP_FORWARDED",
+    b"HTTP_TRUE_CLIENT_IP",
+    b"HTTP_VIA",
+    b"HTTP_X_CLIENT_IP",
+    b"HTTP_X_CLUSTER_CLIENT_IP",
+    b"HTTP_X_FORWARDED_FOR",
+    b"HTTP_X_FORWARDED_HOST",
+    b"HTTP_X_FORWARDED_PROTO",
+    b"HTTP_X_REAL_IP",
+];
 
 impl StatusPage {
     /// The page of the callback at the path `callback`, for this machine and for `allowed`.
@@ -87,7 +107,7 @@ impl StatusPage {
     fn may_see(&self, request: &Request) -> bool {
         let Ok(address) = request.remote_addr().parse::<IpAddr>() else { return false };
         let address = address.to_canonical();
-        let is_forwarded = FORWARDED.iter().any(|name| request.params.header(name).is_some());
+        let is_forwarded = request.params.iter().any(|(name, _)| FORWARDED.contains(&name));
         (address.is_loopback() && !is_forwarded)
             || self.allowed.iter().any(|network| network.contains(&address))
     }
@@ -174,12 +194,27 @@ mod tests {
     #[test]
     fn this_machine_is_not_believed_to_ask_for_itself_behind_a_proxy() {
         let page = StatusPage::new(None, vec!["10.0.0.5/32".parse().unwrap()]);
-        for name in FORWARDED {
+        for name in [
+            "HTTP_X_FORWARDED_FOR",
+            "HTTP_X_FORWARDED_HOST",
+            "HTTP_X_FORWARDED_PROTO",
+            "HTTP_FORWARDED",
+            "HTTP_X_REAL_IP",
+            "HTTP_VIA",
+            "HTTP_CF_CONNECTING_IP",
+            "HTTP_TRUE_CLIENT_IP",
+            "HTTP_X_CLIENT_IP",
+            "HTTP_X_CLUSTER_CLIENT_IP",
+            "HTTP_CLIENT_IP",
+        ] {
             let forwarded = (name, "127.0.0.1");
             assert!(!page.may_see(&request(&[("REMOTE_ADDR", "127.0.0.1"), forwarded])), "{name}");
             assert!(!page.may_see(&request(&[("REMOTE_ADDR", "::1"), forwarded])), "{name}");
             // Listed by the operator, who knows what stands there.
             assert!(page.may_see(&request(&[("REMOTE_ADDR", "10.0.0.5"), forwarded])), "{name}");
         }
+        // A proxy that hides its client still says that there is one.
+        assert!(!page.may_see(&request(&[("REMOTE_ADDR", "::1"), ("HTTP_X_FORWARDED_FOR", "")])));
+        assert!(page.may_see(&request(&[("REMOTE_ADDR", "::1"), ("HTTP_X_REQUEST_ID", "7")])));
     }
 }

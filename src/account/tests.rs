@@ -403,3 +403,21 @@ fn a_location_may_name_a_config_of_the_folder_and_no_other() {
         assert_eq!(answer.status, "503 Service Unavailable", "{}", foreign.display());
     }
 }
+
+#[test]
+fn the_log_is_told_of_on_the_page_of_the_first_account_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = write_config(folder.path(), "first.toml", "first");
+    let shop = write_config(folder.path(), "shop.toml", "shop");
+    let accounts = accounts(&first, Some(folder.path().to_owned()));
+    let about = |named: &[&Path]| {
+        let mut params = Params::new();
+        for path in named {
+            params.push(CONFIG_VARIABLE.as_bytes(), path.as_os_str().as_bytes());
+        }
+        accounts.about(&accounts.of(&params).unwrap())
+    };
+    assert!(about(&[&shop]).log.is_none());
+    assert!(about(&[&first]).log.is_some());
+    assert!(about(&[]).log.is_some());
+}

@@ -49,6 +49,10 @@ impl Default for ServerSettings {
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
+/// The range of `deadline`: WeChat hangs up after 5 s.
+const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_millis(4999);
+/// The range of `clock_skew`. Below it a request that was under way for a while would be refused.
+const CLOCK_SKEW: RangeInclusive<Duration> = Duration::from_secs(30)..=Duration::from_secs(24 * 3600);
 /// The range of waits for a peer.
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 /// The range of waits that may well be long.
@@ -67,18 +71,16 @@ impl ServerSettings {
     }
 
     fn read_times(&mut self, table: &Table<'_>) {
-        if let Some(deadline) = table.parsed("deadline", duration) {
+        if let Some(deadline) = table.parsed("deadline", |text| {
+            duration_within(text, &DEADLINE).map_err(|why| format!("{why}; WeChat hangs up after 5 s"))
+        }) {
             self.deadline = deadline;
         }
         if let Some(skew) = table.parsed("clock_skew", |text| match text {
             "off" => Ok(None),
-            _ => duration(text).map(Some).map_err(|why| format!("{why}, or \"off\"")),
+            _ => duration_within(text, &CLOCK_SKEW).map(Some).map_err(|why| format!("{why}, or \"off\"")),
         }) {
             self.clock_skew = skew;
-        }
-        if self.deadline >= Duration::from_secs(5) {
-            let span = table.key_span("deadline");
-            table.faults.push(Fault::at(span, "WeChat hangs up after 5 s; `deadline` must be shorter"));
         }
     }
 
@@ -88,9 +90,9 @@ impl ServerSettings {
         let mut allowed = Vec::with_capacity(listed.len());
         for text in listed {
             match network(text.value) {
-                Some(network) => allowed.push(network),
-                None => table.faults.push(
-                    Fault::at(text.span, format!("`{}` is neither an IP address nor a network", text.value))
+                Ok(network) => allowed.push(network),
+                Err(why) => table.faults.push(
+                    Fault::at(text.span, format!("`{}` {why}", text.value))
                         .cure("write \"10.0.0.5\", \"192.168.0.0/16\" or \"2001:db8::/32\""),
                 ),
             }
@@ -121,9 +123,7 @@ impl ServerSettings {
             ("linger_timeout", WAIT, &mut waits.linger),
             ("drain_timeout", LONG_WAIT, &mut waits.drain),
         ] {
-            if let Some(given) =
-                table.parsed(key, |text| within(text, duration, &range, |it| format!("{it:?}")))
-            {
+            if let Some(given) = table.parsed(key, |text| duration_within(text, &range)) {
                 *wait = given;
             }
         }
@@ -139,9 +139,20 @@ impl ServerSettings {
     }
 }
 
-/// An address, or a network of them.
-fn network(text: &str) -> Option<IpNet> {
-    text.parse::<IpAddr>().map(|address| address.to_canonical().into()).or_else(|_| text.parse()).ok()
+/// An address, or a network of them. One of IPv4 that is written as IPv6 (`::ffff:10.0.0.0/104`) becomes IPv4, as
+/// the addresses do that are looked for in it.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    const MAPPED: u8 = 96;
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    let given =
+        address.or_else(|_| text.parse::<IpNet>()).or(Err("is neither an IP address nor a network"))?;
+    match given.addr().to_canonical() {
+        canonical if canonical == given.addr() => Ok(given),
+        v4 => {
+            let prefix = given.prefix_len().checked_sub(MAPPED);
+            prefix.and_then(|prefix| IpNet::new(v4, prefix).ok()).ok_or("is wider than all of IPv4")
+        }
+    }
 }
 
 fn read_size(table: &Table<'_>, key: &'static str, range: RangeInclusive<usize>, bytes: &mut usize) {
@@ -149,6 +160,10 @@ fn read_size(table: &Table<'_>, key: &'static str, range: RangeInclusive<usize>,
     if let Some(given) = table.parsed(key, |text| within(text, parse, &range, |it| Size(*it).to_string())) {
         *bytes = given;
     }
+}
+
+fn duration_within(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    within(text, duration, range, |it| format!("{it:?}"))
 }
 
 /// What `parse` makes of `text`, if it lies in `range`.
@@ -219,10 +234,35 @@ mod tests {
         );
         let (settings, faults) = read("status_allow = \"10.0.0.5\"");
         assert!(settings.unwrap().status.is_none() && faults == ["there is no status page to see"]);
-        for bad in ["localhost", "10.0.0.5/33", "10.0.0", ""] {
+        for bad in ["localhost", "10.0.0.5/33", "10.0.0", "::ffff:10.0.0.0/129", ""] {
             let (settings, faults) = read(&format!("status = true\nstatus_allow = [\"{bad}\"]"));
             assert!(settings.is_none() && faults[0].contains("neither an IP address nor a network"), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_network_of_ipv4_may_be_written_as_ipv6() {
+        let listed = |text| read(&format!("status = true\nstatus_allow = \"{text}\""));
+        for (text, meant) in [
+            ("::ffff:10.0.0.5", "10.0.0.5/32"),
+            ("::ffff:10.0.0.5/128", "10.0.0.5/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::/0", "::/0"),
+        ] {
+            let meant: IpNet = meant.parse().unwrap();
+            assert_eq!(listed(text).0.unwrap().status, Some(vec![meant]), "{text}");
+        }
+        let (settings, faults) = listed("::ffff:10.0.0.0/95");
+        assert!(settings.is_none() && faults == ["`::ffff:10.0.0.0/95` is wider than all of IPv4"]);
+    }
+
+    #[test]
+    fn the_clock_may_differ_by_half_a_minute_at_least() {
+        assert_eq!(read("clock_skew = \"30s\"").0.unwrap().clock_skew, Some(Duration::from_secs(30)));
+        assert_eq!(read("clock_skew = \"24h\"").0.unwrap().clock_skew, Some(Duration::from_secs(86_400)));
+        assert_eq!(read("clock_skew = \"off\"").0.unwrap().clock_skew, None);
+        assert_eq!(read("deadline = \"100ms\"").0.unwrap().deadline, Duration::from_millis(100));
     }
 
     #[test]
@@ -239,6 +279,12 @@ mod tests {
         for (line, told) in [
             ("max_body = \"63\"", "`63` is too little; it may be 64B to 16MiB"),
             ("max_body = \"17MiB\"", "`17MiB` is too much; it may be 64B to 16MiB"),
+            ("deadline = \"99ms\"", "`99ms` is too little; it may be 100ms to 4.999s"),
+            ("deadline = \"5s\"", "`5s` is too much; it may be 100ms to 4.999s; WeChat hangs up after 5 s"),
+            ("clock_skew = \"1ms\"", "`1ms` is too little; it may be 30s to 86400s, or \"off\""),
+            ("clock_skew = \"0s\"", "`0s` is too little"),
+            ("clock_skew = \"25h\"", "`25h` is too much; it may be 30s to 86400s, or \"off\""),
+            ("clock_skew = \"soon\"", "or \"1h\", or \"off\""),
             ("max_params = \"1KiB\"", "`1KiB` is too little; it may be 4KiB to 1MiB"),
             ("max_param_value = \"1GiB\"", "it may be 1KiB to 1MiB"),
             ("max_param_count = 63", "`max_param_count` is a number of parameters, 64 to 4096"),

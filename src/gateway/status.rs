@@ -68,7 +68,7 @@ pub struct Tally<T>(Vec<(T, u64)>);
 
 impl<T: PartialEq> Tally<T> {
     /// Counts one; the first that came are found first.
-    pub(super) fn add(&mut self, thing: T) {
+    pub(crate) fn add(&mut self, thing: T) {
         match self.0.iter_mut().find(|(known, _)| *known == thing) {
             Some((_, count)) => *count += 1,
             None => self.0.push((thing, 1)),

@@ -1,6 +1,7 @@
-//! Stderr as a log that never waits for its reader.
+//! Stderr as a log that practically never waits for its reader.
 //!
-//! Under a web server stderr is often a pipe. If nobody empties it, a write would block, and the answer with it.
+//! Under a web server stderr is often a pipe. If nobody empties it, a write would block, and the answer with it. One
+//! gap is left: between the look for room and the write another process that shares the pipe may fill it.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;

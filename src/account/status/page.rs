@@ -132,7 +132,7 @@ fn figures(door: &Status, about: &About) -> Vec<Figure> {
 fn text(door: &Status, about: &About) -> String {
     let mut page = String::with_capacity(2048);
     let mut line = |words: &str, value: &dyn Display| {
-        let _ = writeln!(page, "{:<28}{value}", format!("{words}:"));
+        let _ = writeln!(page, "{:<29}{value}", format!("{words}: "));
     };
     line("version", &VERSION);
     line("start time", &time(door.started));
@@ -151,9 +151,10 @@ fn text(door: &Status, about: &About) -> String {
     for fault in &about.faults {
         line("config fault", fault);
     }
-    match &about.last_error {
-        Some((when, error)) => line("last error", &format_args!("{} {error}", time(*when))),
-        None => line("last error", &"none"),
+    match about.log.as_ref().map(|log| &log.last_error) {
+        Some(Some((when, error))) => line("last error", &format_args!("{} {error}", time(*when))),
+        Some(None) => line("last error", &"none"),
+        None => {}
     }
     page
 }
@@ -161,7 +162,8 @@ fn text(door: &Status, about: &About) -> String {
 fn prometheus(door: &Status, about: &About) -> String {
     let mut page = String::with_capacity(4096);
     let (started, taken) = (unix_seconds(door.started), unix_seconds(about.taken));
-    let last_error = about.last_error.as_ref().map(|(when, _)| ("", unix_seconds(*when)));
+    let last_error = about.log.as_ref().and_then(|log| log.last_error.as_ref());
+    let last_error = last_error.map(|(when, _)| ("", unix_seconds(*when)));
     let head = [
         Figure::each("", ("info", "version"), "The program.", [(VERSION, 1)]),
         Figure::one("", "start_time_seconds", "When the process began.", started),
@@ -210,8 +212,9 @@ fn time(time: SystemTime) -> impl Display {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
+    use super::super::AboutLog;
     use super::*;
-    use crate::gateway::{Connections, Counts};
+    use crate::gateway::{Connections, Counts, Tally};
 
     fn door() -> Status {
         Status {
@@ -227,8 +230,10 @@ mod tests {
             generation: 2,
             taken: UNIX_EPOCH + Duration::from_secs(1_795_251_660),
             faults: vec!["wx.toml:3:1: unknown key".to_owned()],
-            last_error: last_error
-                .map(|error| (UNIX_EPOCH + Duration::from_secs(1_795_251_661), error.to_owned())),
+            log: Some(AboutLog {
+                last_error: last_error
+                    .map(|error| (UNIX_EPOCH + Duration::from_secs(1_795_251_661), error.to_owned())),
+            }),
         }
     }
 
@@ -236,20 +241,40 @@ mod tests {
     fn people_read_a_line_for_each_number() {
         let page = text(&door(), &about(Some("config: it is wrong")));
         for line in [
-            "start time:                 2026-11-21T09:00:00Z",
-            "start since:                75 s",
-            "accepted conn:              9",
-            "open conn:                  6",
-            "max open conn:              7",
-            "conn idle:                  2",
-            "queue:                      3",
-            "config generation:          2",
-            "config fault:               wx.toml:3:1: unknown key",
-            "last error:                 2026-11-21T09:01:01Z config: it is wrong",
+            "start time:                  2026-11-21T09:00:00Z",
+            "start since:                 75 s",
+            "accepted conn:               9",
+            "open conn:                   6",
+            "max open conn:               7",
+            "conn idle:                   2",
+            "queue:                       3",
+            "config generation:           2",
+            "config fault:                wx.toml:3:1: unknown key",
+            "last error:                  2026-11-21T09:01:01Z config: it is wrong",
         ] {
             assert!(page.lines().any(|it| it == line), "no `{line}` in\n{page}");
         }
-        assert!(text(&door(), &about(None)).ends_with("last error:                 none\n"));
+        assert!(text(&door(), &about(None)).ends_with("last error:                  none\n"));
+    }
+
+    #[test]
+    fn a_long_label_stands_apart_from_its_number() {
+        let mut timeouts = Tally::default();
+        for limit in ["first_byte_timeout", "a_limit_with_a_longer_name"] {
+            timeouts.add(limit);
+        }
+        let door = Status { counts: Counts { timeouts, ..Counts::default() }, ..door() };
+        let page = text(&door, &about(None));
+        assert!(page.contains("\ntimeouts first_byte_timeout: 1\n"), "{page}");
+        assert!(page.contains("\ntimeouts a_limit_with_a_longer_name: 1\n"), "{page}");
+    }
+
+    #[test]
+    fn the_log_is_left_out_for_whom_it_is_not() {
+        let about = About { log: None, ..about(Some("of another account")) };
+        let (text, prometheus) = (text(&door(), &about), prometheus(&door(), &about));
+        assert!(!text.contains("last error") && !text.contains("of another account"), "{text}");
+        assert!(!prometheus.contains("\nwxcgi_last_error_timestamp_seconds"), "{prometheus}");
     }
 
     /// Each sample stands below the one HELP and the one TYPE of its family (prometheus.io, exposition formats).

@@ -40,8 +40,8 @@ pub use signals::{Handle, Signals};
 /// How a loop serves.
 #[derive(Debug)]
 pub struct Options {
-    /// More connections than this are answered 503. Default: 1024, or what RLIMIT_NOFILE leaves;
-    /// as many more are read to be answered so.
+    /// More connections than this are answered 503. Default: 1024, or half of what
+    /// RLIMIT_NOFILE can be raised to, if that is less; as many more are read to be answered so.
     pub max_connections: usize,
     /// How much the parameters of a request may be.
     pub params: ParamLimits,
