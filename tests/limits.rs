@@ -111,7 +111,7 @@ fn more_connections_than_max_connections_are_answered_503() {
     let site = responder("max_connections = 1");
     let first = connect(&site);
     site.receives(&wechat().says("你")).is(503).has("retry-after", "1");
-    tells(&site, &["with 503", "all of `max_connections` (1) are in use"]);
+    tells(&site, &["with 503", "all of `max_connections` (1) were in use"]);
     drop(first);
 
     let config = account("max_connections = 1");
@@ -121,7 +121,7 @@ fn more_connections_than_max_connections_are_answered_503() {
     site.receives(&wechat().says("你")).replies("好");
     let second = connect(&site);
     site.receives(&wechat().says("你")).is(503);
-    tells(&site, &["all of `max_connections` (2) are in use"]);
+    tells(&site, &["all of `max_connections` (2) were in use"]);
     drop((first, second));
 }
 

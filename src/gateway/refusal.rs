@@ -34,15 +34,17 @@ pub(crate) enum Refusal {
     TooManyParams(usize),
     /// The value of a parameter is longer than `max_param_value`, bytes.
     ParamTooLong(usize),
-    /// All of `max_connections` are in use.
+    /// All of `max_connections` were in use when it came.
     Overloaded(usize),
+    /// The process or the system has no descriptor left for it.
+    NoDescriptor,
 }
 
 impl Refusal {
     /// The complete answer. Every refusal is one: an empty reply would be an empty `200 OK` behind Apache.
     pub(crate) fn response(self) -> Response {
         let response = Response::text(self.status(), format!("{}\n", self.reason()));
-        if matches!(self, Self::Overloaded(_)) { response.with_header("Retry-After", "1") } else { response }
+        if self.status() == 503 { response.with_header("Retry-After", "1") } else { response }
     }
 
     /// Writes the one line of log that a refusal gets.
@@ -64,7 +66,7 @@ impl Refusal {
             Self::TooLarge(_) => 413,
             Self::Encoded => 415,
             Self::ParamsTooLarge(_) | Self::TooManyParams(_) | Self::ParamTooLong(_) => 431,
-            Self::Overloaded(_) => 503,
+            Self::Overloaded(_) | Self::NoDescriptor => 503,
         }
     }
 
@@ -83,7 +85,7 @@ impl Refusal {
             Self::ParamsTooLarge(_) | Self::TooManyParams(_) | Self::ParamTooLong(_) => {
                 "too many or too long headers"
             }
-            Self::Overloaded(_) => "too many connections",
+            Self::Overloaded(_) | Self::NoDescriptor => "too many connections",
         }
     }
 }
@@ -101,7 +103,10 @@ impl fmt::Display for Refusal {
             Self::ParamTooLong(limit) => {
                 write!(f, "a parameter is longer than `max_param_value` ({})", Size(limit))
             }
-            Self::Overloaded(limit) => write!(f, "all of `max_connections` ({limit}) are in use"),
+            Self::Overloaded(limit) => write!(f, "all of `max_connections` ({limit}) were in use"),
+            Self::NoDescriptor => {
+                f.write_str("no descriptor is left; raise LimitNOFILE or lower `max_connections`")
+            }
             _ => f.write_str(self.reason()),
         }
     }
@@ -113,11 +118,13 @@ mod tests {
 
     #[test]
     fn an_overload_says_when_to_come_again() {
-        let mut out = Vec::new();
-        Refusal::Overloaded(1).response().write_to(&mut out, false);
-        let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with("Status: 503 Service Unavailable\r\n"), "{text}");
-        assert!(text.contains("\r\nRetry-After: 1\r\n"), "{text}");
+        for refusal in [Refusal::Overloaded(1), Refusal::NoDescriptor] {
+            let mut out = Vec::new();
+            refusal.response().write_to(&mut out, false);
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.starts_with("Status: 503 Service Unavailable\r\n"), "{text}");
+            assert!(text.contains("\r\nRetry-After: 1\r\n"), "{text}");
+        }
     }
 
     #[test]
@@ -129,6 +136,7 @@ mod tests {
             (Refusal::TooManyParams(256), "`max_param_count` (256)"),
             (Refusal::ParamTooLong(1000), "`max_param_value` (1000B)"),
             (Refusal::Overloaded(1024), "`max_connections` (1024)"),
+            (Refusal::NoDescriptor, "raise LimitNOFILE"),
         ] {
             assert!(refusal.to_string().contains(logged), "{refusal}");
             let body = String::from_utf8(refusal.response().body.into_owned()).unwrap();

@@ -18,13 +18,15 @@ pub struct Status {
     pub counts: Counts,
 }
 
-/// Connections at one moment, by what they wait for. The one that asks waits for nothing.
+/// Connections at one moment, and those that are served by what they wait for. The one that asks waits for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Connections {
-    /// All of them.
+    /// Those that are served.
     pub open: usize,
     /// As many may be served at once.
     pub most: usize,
+    /// Those that came when there were too many, and are heard out to be answered 503.
+    pub shed: usize,
     /// Kept, and without a request.
     pub idle: usize,
     /// A request has not come in whole, or not at all.
@@ -42,7 +44,7 @@ pub struct Connections {
 pub struct Counts {
     /// Connections that were accepted.
     pub accepted: u64,
-    /// The most connections at once.
+    /// The most that were served at once.
     pub peak: usize,
     /// Connections answered 503 because there were too many.
     pub shed: u64,

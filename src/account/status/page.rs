@@ -61,14 +61,15 @@ fn figures(door: &Status, about: &About) -> Vec<Figure> {
         ("answering", connections.answering),
         ("writing", connections.writing),
         ("closing", connections.closing),
+        ("shed", connections.shed),
     ];
     let waiting = waiting.map(|(state, count)| (state, count as u64));
     let requests = counts.requests.iter().copied();
     let timeouts = counts.timeouts.iter().copied();
     vec![
         Figure::one("accepted conn", "connections_accepted_total", "Connections accepted.", counts.accepted),
-        Figure::one("open conn", "connections_open", "Connections now.", connections.open as u64),
-        Figure::one("max open conn", "connections_peak", "The most connections at once.", counts.peak as u64),
+        Figure::one("open conn", "connections_open", "Connections served now.", connections.open as u64),
+        Figure::one("max open conn", "connections_peak", "The most served at once.", counts.peak as u64),
         Figure::one("conn limit", "connections_limit", "`max_connections`.", connections.most as u64),
         Figure::each(
             "conn",

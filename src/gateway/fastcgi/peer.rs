@@ -1,5 +1,6 @@
 //! A connection with its socket, and the places where connections wait for their next event.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -56,8 +57,6 @@ pub(super) struct Peer {
     pub(super) connection: Connection,
     /// The serial of the request that the handler has not answered yet.
     pub(super) awaiting: Option<u64>,
-    /// There are too many connections: its request is answered 503.
-    pub(super) shed: bool,
     /// To be closed when the output is sent.
     pub(super) ending: bool,
     /// The peer has ended its side.
@@ -65,6 +64,9 @@ pub(super) struct Peer {
     place: usize,
     /// Differs from one use of a place to the next, so that a late event of an earlier one is told apart.
     generation: usize,
+    /// There were too many connections when it came: its request is answered 503.
+    shed: bool,
+    opened: Instant,
     stream: Option<Stream>,
     interest: Option<Interest>,
     phase: Phase,
@@ -74,9 +76,9 @@ pub(super) struct Peer {
     lingered: usize,
 }
 
-/// How long a connection may take to send the request that is answered 503: with the pause between two sweeps less
-/// than a second.
-const SHED_PATIENCE: Duration = Duration::from_millis(800);
+/// How long a connection may take, from its beginning, to send the request that is answered 503: with the pause between
+/// two sweeps less than a second.
+pub(super) const SHED_PATIENCE: Duration = Duration::from_millis(800);
 
 /// Half of a token is the place, half the generation, which is never 0: those tokens belong to the listeners.
 const PLACE_BITS: u32 = usize::BITS / 2;
@@ -86,11 +88,12 @@ impl Peer {
         Self {
             connection,
             awaiting: None,
-            shed: false,
             ending: false,
             gone: false,
             place,
             generation: 0,
+            shed: false,
+            opened: now,
             stream: None,
             interest: None,
             phase: Phase::Fresh,
@@ -104,6 +107,7 @@ impl Peer {
     fn open(&mut self, stream: Stream, now: Instant) {
         self.generation = (self.generation + 1) % (1 << PLACE_BITS);
         self.generation = self.generation.max(1);
+        self.opened = now;
         self.stream = Some(stream);
         self.readable = true;
         self.restart(Phase::Fresh, now);
@@ -112,7 +116,6 @@ impl Peer {
     fn close(&mut self) {
         self.connection.reset();
         self.awaiting = None;
-        self.shed = false;
         self.ending = false;
         self.gone = false;
         // Closing the descriptor takes it out of the poll as well.
@@ -134,15 +137,32 @@ impl Peer {
         self.phase
     }
 
-    pub(super) fn since(&self) -> Instant {
-        self.since
+    /// Whether it is only let in to be answered 503.
+    pub(super) fn is_shed(&self) -> bool {
+        self.shed
+    }
+
+    /// Whether the request that is answered 503 is still to come.
+    pub(super) fn is_heard_out(&self) -> bool {
+        self.shed && matches!(self.phase, Phase::Fresh | Phase::Reading | Phase::Idle)
+    }
+
+    /// Whether it may be closed to make room: it has a place and does nothing with it.
+    pub(super) fn is_spare(&self) -> bool {
+        !self.shed && self.phase == Phase::Idle
+    }
+
+    pub(super) fn stream(&self) -> Option<&Stream> {
+        self.stream.as_ref()
     }
 
     /// Until when it may stay in its phase.
     pub(super) fn deadline(&self, deadlines: &Deadlines) -> Instant {
+        if self.is_heard_out() {
+            return self.opened + SHED_PATIENCE;
+        }
         let (_, limit) = self.phase.limit(deadlines);
-        let is_heard_out = matches!(self.phase, Phase::Fresh | Phase::Reading);
-        self.since + if self.shed && is_heard_out { limit.min(SHED_PATIENCE) } else { limit }
+        self.since + limit
     }
 
     /// Goes to another phase; staying in the same does not put its deadline off.
@@ -249,13 +269,18 @@ pub(super) struct Peers {
     waiting: Vec<Option<Box<Peer>>>,
     #[expect(clippy::vec_box, reason = "a connection goes to and fro as one pointer")]
     free: Vec<Box<Peer>>,
+    /// Of those that wait, the spare ones, by how long they have been so.
+    spare: BTreeSet<(Instant, Token)>,
+    /// How many are only let in to be answered 503.
+    shed: usize,
     max_connections: usize,
     params: ParamLimits,
 }
 
 impl Peers {
     pub(super) fn new(max_connections: usize, params: ParamLimits) -> Self {
-        Self { waiting: Vec::new(), free: Vec::new(), max_connections, params }
+        let (waiting, free, spare) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { waiting, free, spare, shed: 0, max_connections, params }
     }
 
     /// How many connections there are.
@@ -263,19 +288,46 @@ impl Peers {
         self.waiting.len() - self.free.len()
     }
 
-    /// A place for a new connection.
-    pub(super) fn claim(&mut self, stream: Stream, now: Instant) -> Box<Peer> {
+    /// How many of them are served.
+    pub(super) fn served(&self) -> usize {
+        self.live() - self.shed
+    }
+
+    /// How many of them are only let in to be answered 503.
+    pub(super) fn shed(&self) -> usize {
+        self.shed
+    }
+
+    /// Whether as many are served as may be.
+    pub(super) fn are_full(&self) -> bool {
+        self.served() >= self.max_connections
+    }
+
+    /// A place for a new connection, to be served or to be `shed`.
+    pub(super) fn claim(&mut self, stream: Stream, shed: bool, now: Instant) -> Box<Peer> {
         let mut peer = self.free.pop().unwrap_or_else(|| {
             self.waiting.push(None);
             let connection = Connection::new(self.max_connections, self.params);
             Box::new(Peer::new(self.waiting.len() - 1, connection, now))
         });
         peer.open(stream, now);
+        peer.shed = shed;
+        self.shed += usize::from(shed);
         peer
+    }
+
+    /// Serves one that was to be shed, if there is room for it by now.
+    pub(super) fn admit(&mut self, peer: &mut Peer) -> bool {
+        if peer.shed && !self.are_full() {
+            peer.shed = false;
+            self.shed -= 1;
+        }
+        !peer.shed
     }
 
     /// Closes a connection and keeps its memory.
     pub(super) fn release(&mut self, mut peer: Box<Peer>) {
+        self.shed -= usize::from(peer.shed);
         peer.close();
         self.free.push(peer);
     }
@@ -286,13 +338,27 @@ impl Peers {
             log::error!(target: "gateway", kind = "cannot watch"; "cannot watch a connection: {error}; closed it");
             self.release(peer);
         } else if let Some(place) = self.waiting.get_mut(peer.place) {
+            if peer.is_spare() {
+                self.spare.insert((peer.since, peer.token()));
+            }
             *place = Some(peer);
         }
     }
 
     /// Takes the connection of a token out of its place; `None` if it has ended since.
     pub(super) fn take(&mut self, token: Token) -> Option<Box<Peer>> {
-        self.waiting.get_mut(token.0 % (1 << PLACE_BITS))?.take_if(|peer| peer.token() == token)
+        let place = self.waiting.get_mut(token.0 % (1 << PLACE_BITS))?;
+        let peer = place.take_if(|peer| peer.token() == token)?;
+        if peer.is_spare() {
+            self.spare.remove(&(peer.since, token));
+        }
+        Some(peer)
+    }
+
+    /// Takes the spare connection out of its place that has been so for the longest time.
+    pub(super) fn take_longest_spare(&mut self) -> Option<Box<Peer>> {
+        let (_, token) = *self.spare.first()?;
+        self.take(token)
     }
 
     /// Takes the connection out of its place whose handler has not answered the request of this serial.
@@ -303,7 +369,12 @@ impl Peers {
     /// Takes all out of their places that are `wanted`.
     #[expect(clippy::vec_box, reason = "they go back into their places as they are")]
     pub(super) fn take_all(&mut self, wanted: impl Fn(&Peer) -> bool) -> Vec<Box<Peer>> {
-        self.waiting.iter_mut().filter_map(|place| place.take_if(|peer| wanted(peer))).collect()
+        let taken = self.waiting.iter_mut().filter_map(|place| place.take_if(|peer| wanted(peer)));
+        let taken: Vec<_> = taken.collect();
+        for peer in taken.iter().filter(|peer| peer.is_spare()) {
+            self.spare.remove(&(peer.since, peer.token()));
+        }
+        taken
     }
 
     /// Those that wait.

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::super::peer::{Peer, Phase};
+use super::super::peer::{Peer, SHED_PATIENCE};
 use super::super::record::{self, Header, ProtocolStatus};
 use super::super::stream::{Incoming, Stream};
 use super::{Fate, Server};
+use crate::gateway::Counts;
 use crate::gateway::refusal::Refusal;
 
 /// How many connections are accepted before the others get their turn.
@@ -19,6 +20,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(75);
 
 /// The same trouble is logged no more often than this.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
+
+/// How many spare connections are tried when one has to make room: the next request of each may have come meanwhile.
+const SPARE_TRIES: usize = 4;
 
 impl Server<'_> {
     pub(super) fn accept(&mut self) {
@@ -53,16 +57,17 @@ impl Server<'_> {
     }
 
     /// There is no descriptor left: one is lent to tell those who wait that they should come again.
-    fn turn_away_from(&mut self, number: usize) {
+    pub(super) fn turn_away_from(&mut self, number: usize) {
         for _ in 0..ACCEPTS_A_TURN {
             let Some(entrance) = self.entrances.get(number) else { return };
             let allowed = self.options.allowed_peers.as_deref();
             let (buffer, counts) = (&mut self.buffer, &mut self.counts);
-            let refusal = Refusal::Overloaded(self.options.max_connections);
             let goes_on = self.spare.lend(|| match entrance.accept(allowed) {
                 Ok(Some(stream)) => {
-                    turn_away(&stream, refusal, buffer);
-                    counts.shed += 1;
+                    counts.accepted += 1;
+                    let refusal = Refusal::NoDescriptor;
+                    turn_away(&stream, refusal, buffer, counts);
+                    log::warn!(target: "gateway", kind = "no descriptor"; "turned a connection away with 503: {refusal}");
                     true
                 }
                 Ok(None) => true,
@@ -82,7 +87,7 @@ impl Server<'_> {
         }
         self.log_accept_trouble(error);
         let is_full = matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE));
-        if is_full && self.close_longest_idle() {
+        if is_full && self.make_room(Refusal::NoDescriptor) {
             return true;
         }
         if is_full {
@@ -107,57 +112,74 @@ impl Server<'_> {
         log::error!(target: "gateway", "cannot accept beside {live} connections: {error}; trying again{cure}");
     }
 
-    fn welcome(&mut self, stream: Stream) {
-        let mut live = self.peers.live();
+    pub(super) fn welcome(&mut self, stream: Stream) {
         self.counts.accepted += 1;
-        if live >= self.options.max_connections && self.close_longest_idle() {
-            live -= 1;
+        let refusal = Refusal::Overloaded(self.options.max_connections);
+        let shed = self.peers.are_full() && !self.make_room(refusal);
+        if shed && self.peers.shed() >= self.shed_reserve {
+            turn_away(&stream, refusal, &mut self.buffer, &mut self.counts);
+            log::warn!(target: "gateway", kind = "turned away"; "turned a connection away with 503: {refusal}");
+            return;
         }
-        if live >= self.options.max_connections.saturating_add(self.shed_reserve) {
-            self.counts.shed += 1;
-            return turn_away(&stream, Refusal::Overloaded(self.options.max_connections), &mut self.buffer);
-        }
-        self.counts.peak = self.counts.peak.max(live + 1);
-        let mut peer = self.peers.claim(stream, self.now);
-        peer.shed = live >= self.options.max_connections;
+        let peer = self.peers.claim(stream, shed, self.now);
+        self.counts.peak = self.counts.peak.max(self.peers.served());
         self.settle(peer);
     }
 
-    /// Makes room: a connection that was kept and does nothing goes before one is refused.
-    fn close_longest_idle(&mut self) -> bool {
-        let idle = self.peers.waiting().filter(|peer| peer.phase() == Phase::Idle);
-        let Some(token) = idle.min_by_key(|peer| peer.since()).map(Peer::token) else { return false };
-        let Some(mut peer) = self.peers.take(token) else { return false };
-        // Its next request may have come meanwhile.
-        peer.look_again();
-        let fate = self.drive(&mut peer);
-        match fate {
-            Fate::Waits if peer.phase() != Phase::Idle => self.place(peer, &fate),
-            Fate::Again => self.place(peer, &fate),
-            Fate::Waits | Fate::Ends => {
+    /// Serves a connection that was to be shed, if there is room for it by now.
+    pub(super) fn admit(&mut self, peer: &mut Peer) -> bool {
+        let is_served = self.peers.admit(peer);
+        self.counts.peak = self.counts.peak.max(self.peers.served());
+        is_served
+    }
+
+    /// A connection that was kept and does nothing goes before one is refused.
+    fn make_room(&mut self, refusal: Refusal) -> bool {
+        for _ in 0..SPARE_TRIES {
+            let Some(mut peer) = self.peers.take_longest_spare() else { return false };
+            // Its next request may have come meanwhile.
+            peer.look_again();
+            let fate = self.drive(&mut peer);
+            if matches!(fate, Fate::Ends) || matches!(fate, Fate::Waits) && peer.is_spare() {
                 self.peers.release(peer);
-                let limit = self.options.max_connections;
-                log::info!(target: "gateway", kind = "max_connections"; "closed an idle connection: `max_connections` ({limit}) are in use");
+                log::info!(target: "gateway", kind = "made room"; "closed an idle connection: {refusal}");
                 return true;
             }
+            self.place(peer, &fate);
         }
         false
+    }
+
+    /// Answers one whose time is over though it has sent no request.
+    pub(super) fn turn_away_silent(&mut self, peer: Box<Peer>) {
+        let refusal = Refusal::Overloaded(self.options.max_connections);
+        if let Some(stream) = peer.stream() {
+            turn_away(stream, refusal, &mut self.buffer, &mut self.counts);
+        }
+        self.peers.release(peer);
+        log::warn!(
+            target: "gateway", kind = "turned away, silent";
+            "turned a connection away with 503: {refusal}, and it sent no request within {SHED_PATIENCE:?}"
+        );
     }
 }
 
 /// Answers 503 without a place among the others: with what has arrived, and in one go.
-fn turn_away(stream: &Stream, refusal: Refusal, buffer: &mut [u8]) {
+fn turn_away(stream: &Stream, refusal: Refusal, buffer: &mut [u8], counts: &mut Counts) {
     let arrived = match stream.read(buffer) {
         Incoming::Bytes(count) => buffer.get(..count),
         Incoming::Blocked | Incoming::End => None,
     };
     let header = arrived.and_then(|bytes| bytes.first_chunk()).and_then(|bytes| Header::decode(*bytes));
     let id = header.map_or(1, |header| header.id);
+    let response = refusal.response();
     let mut out = Vec::new();
-    record::push_stdout(&mut out, id, |out| refusal.response().write_to(out, false));
+    record::push_stdout(&mut out, id, |out| response.write_to(out, false));
     record::push_end_request(&mut out, id, ProtocolStatus::RequestComplete);
-    log::warn!(target: "gateway", kind = "turned away"; "turned a connection away with 503: {refusal}");
     // A peer that cannot take so little at once has gone.
     let _ = stream.write(&out);
     stream.end_writing();
+    counts.shed += 1;
+    counts.requests.add(response.status);
+    counts.times.add(Duration::ZERO);
 }

@@ -29,11 +29,13 @@ impl Server<'_> {
     }
 
     fn expire(&mut self, mut peer: Box<Peer>) {
+        if peer.is_heard_out() {
+            return self.expire_shed(peer);
+        }
         let phase = peer.phase();
         let (key, limit) = phase.limit(&self.options.deadlines);
         self.counts.timeouts.add(key);
         match phase {
-            Phase::Reading if peer.shed && peer.connection.give_up() => self.shed(&mut peer),
             Phase::Reading if peer.connection.give_up() => self.refuse(&mut peer, Refusal::TooSlow(limit)),
             Phase::Answering => {
                 log::error!(
@@ -57,6 +59,15 @@ impl Server<'_> {
             }
         }
         self.settle(peer);
+    }
+
+    fn expire_shed(&mut self, mut peer: Box<Peer>) {
+        if peer.connection.give_up() {
+            self.shed(&mut peer);
+            self.settle(peer);
+        } else {
+            self.turn_away_silent(peer);
+        }
     }
 
     /// Begins to end; the second time ends.

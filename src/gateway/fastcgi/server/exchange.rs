@@ -97,8 +97,8 @@ impl Server<'_> {
     fn act(&mut self, peer: &mut Peer, event: &Event) {
         match event {
             Event::More => {}
-            Event::Request if peer.shed => self.shed(peer),
-            Event::Request => self.hand_over(peer),
+            Event::Request if self.admit(peer) => self.hand_over(peer),
+            Event::Request => self.shed(peer),
             Event::Refused(refusal) => self.refuse(peer, *refusal),
             Event::Finished => peer.ending = true,
             Event::Broken(reason) => {
@@ -109,7 +109,7 @@ impl Server<'_> {
         }
     }
 
-    /// Says that all places are taken.
+    /// Says that all places were taken.
     pub(super) fn shed(&mut self, peer: &mut Peer) {
         self.counts.shed += 1;
         self.refuse(peer, Refusal::Overloaded(self.options.max_connections));
@@ -154,7 +154,7 @@ impl Server<'_> {
         self.counts.times.add(peer.connection.request().received.elapsed());
         peer.connection.reply(response);
         peer.restart(Phase::Idle, self.now);
-        let last = peer.shed || self.draining.is_some() && !peer.connection.has_rest();
+        let last = peer.is_shed() || self.draining.is_some() && !peer.connection.has_rest();
         peer.ending = last || !peer.connection.keeps();
     }
 }

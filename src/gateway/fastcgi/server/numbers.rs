@@ -17,9 +17,9 @@ impl Server<'_> {
     }
 
     fn connections(&self) -> Connections {
-        let (open, most) = (self.peers.live(), self.options.max_connections);
-        let mut connections = Connections { open, most, ..Connections::default() };
-        for peer in self.peers.waiting() {
+        let (open, most) = (self.peers.served(), self.options.max_connections);
+        let mut connections = Connections { open, most, shed: self.peers.shed(), ..Connections::default() };
+        for peer in self.peers.waiting().filter(|peer| !peer.is_shed()) {
             let count = match peer.phase() {
                 Phase::Fresh | Phase::Reading => &mut connections.reading,
                 Phase::Answering => &mut connections.answering,

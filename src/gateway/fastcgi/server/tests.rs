@@ -11,7 +11,9 @@ use rustix::io::Errno;
 use super::room;
 use super::*;
 use crate::gateway::fastcgi::Handle;
+use crate::gateway::fastcgi::peer::SHED_PATIENCE;
 use crate::gateway::fastcgi::record::{self, Header};
+use crate::gateway::fastcgi::stream::Stream;
 use crate::gateway::fastcgi::wire::{self, Reply, replies};
 use crate::gateway::{Deadlines, Responder, listen};
 use crate::http::{Params, Request, Response};
@@ -116,6 +118,57 @@ fn plain_desk() -> Desk {
         joined: Mutex::default(),
         release: Mutex::new(mpsc::channel().1),
         reloaded: Mutex::new(mpsc::channel().0),
+    }
+}
+
+/// A loop that goes on only where the test has it go on, with a clock of the test's. Whoever is served may take long.
+fn by_hand(desk: &Desk, listeners: Vec<Listener>, max_connections: usize) -> Server<'_> {
+    const LONG: Duration = Duration::from_secs(600);
+    let (signals, _) = Signals::by_hand().unwrap();
+    let mut options =
+        Options { signals: Some(signals), allowed_peers: None, max_connections, ..Options::default() };
+    let deadlines = &mut options.deadlines;
+    (deadlines.first_byte, deadlines.request, deadlines.idle) = (LONG, LONG, LONG);
+    Server::new(listeners, options, desk).unwrap()
+}
+
+impl Server<'_> {
+    /// Somebody connects and has sent this when the loop lets him in.
+    fn visit(&mut self, bytes: &[u8]) -> Client<UnixStream> {
+        let (theirs, ours) = UnixStream::pair().unwrap();
+        theirs.set_read_timeout(Some(PATIENCE)).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut client = Client(theirs);
+        client.send(bytes);
+        self.welcome(Stream::Unix(mio::net::UnixStream::from_std(ours)));
+        client
+    }
+
+    /// Somebody is served and keeps his connection.
+    fn visit_and_stay(&mut self) -> Client<UnixStream> {
+        let mut client = self.visit(&wire::request(1, KEEP, "", b"x"));
+        assert_eq!(client.reply().status(), 200);
+        client
+    }
+
+    /// Reads what all have sent meanwhile.
+    fn look(&mut self) {
+        for mut peer in self.peers.take_all(|_| true) {
+            peer.look_again();
+            self.settle(peer);
+        }
+    }
+
+    /// Ends the waits whose deadline is over at `now`.
+    fn sweep_at(&mut self, now: Instant) {
+        self.now = now;
+        self.next_sweep = Some(now);
+        self.sweep();
+    }
+
+    fn requests_answered(&self, status: u16) -> u64 {
+        let counted = self.counts.requests.iter().find(|(known, _)| *known == status);
+        counted.map_or(0, |(_, count)| *count)
     }
 }
 
@@ -240,8 +293,7 @@ fn a_page_shows_the_numbers_of_the_loop() {
         }
         assert!(Instant::now() < until, "{page}");
     };
-    let connections =
-        "Connections { open: 3, most: 77, idle: 1, reading: 0, answering: 1, writing: 0, closing: 0 }";
+    let connections = "Connections { open: 3, most: 77, shed: 0, idle: 1, reading: 0, answering: 1, writing: 0, closing: 0 }";
     let connections = connections.replace("77", &Options::default().max_connections.to_string());
     for part in [&connections[..], "unanswered: 1", "abandoned: 0", "shed: 0", "Tally([(200, "] {
         assert!(page.contains(part), "no `{part}` in {page}");
@@ -450,6 +502,135 @@ fn who_is_turned_away_is_told_within_a_second() {
 }
 
 #[test]
+fn who_is_only_heard_out_takes_no_place() {
+    let desk = plain_desk();
+    let mut server = by_hand(&desk, Vec::new(), 4);
+    let request = wire::request(1, KEEP, "", b"hello");
+    let busy: Vec<_> = (0..4).map(|_| server.visit(&request[..20])).collect();
+    let mut silent: Vec<_> = (0..6).map(|_| server.visit(b"")).collect();
+    let connections = server.status().connections;
+    assert_eq!((connections.open, connections.reading, connections.shed), (4, 4, 6));
+    silent[0].send(&request);
+    server.look();
+    assert_eq!(silent[0].reply().status(), 503);
+    silent[0].expect_end();
+
+    drop(busy);
+    server.look();
+    assert_eq!(server.visit(&request).reply().body(), "hello");
+    // One of them has sent its request by now.
+    silent[1].send(&request);
+    server.look();
+    assert_eq!(silent[1].reply().body(), "hello");
+    let connections = server.status().connections;
+    assert_eq!((connections.open, connections.idle, connections.shed), (1, 1, 4));
+    assert_eq!((server.counts.accepted, server.counts.peak, server.counts.shed), (11, 4, 1));
+}
+
+#[test]
+fn no_more_are_heard_out_than_there_is_room_for() {
+    let desk = plain_desk();
+    let mut server = by_hand(&desk, Vec::new(), 1);
+    let request = wire::request(1, 0, "", b"hello");
+    let _busy = server.visit(&request[..20]);
+    let mut silent: Vec<_> = (0..server.shed_reserve).map(|_| server.visit(b"")).collect();
+    assert_eq!(server.visit(&wire::request(5, KEEP, "", b"")).reply().status(), 503);
+    assert_eq!((server.counts.shed, server.requests_answered(503)), (1, 1));
+    drop(silent.pop());
+    server.look();
+    let mut heard = server.visit(b"");
+    assert_eq!(server.peers.shed(), server.shed_reserve);
+    heard.send(&request);
+    server.look();
+    assert_eq!(heard.reply().status(), 503);
+}
+
+#[test]
+fn who_is_to_be_shed_has_one_patience_for_all_it_says() {
+    let desk = plain_desk();
+    let mut server = by_hand(&desk, Vec::new(), 1);
+    let request = wire::request(7, KEEP, "", b"hello");
+    let came = Instant::now().checked_sub(SHED_PATIENCE).unwrap();
+    server.now = came;
+    let mut first = server.visit(&request[..20]);
+    let mut slow = server.visit(b"");
+    let mut asks_for_values = server.visit(b"");
+    let mut no_whole_record = server.visit(b"");
+    let mut silent = server.visit(b"");
+    // Some say something when their time is over already by the system's clock, and nothing more.
+    slow.send(&request[..20]);
+    asks_for_values.send(&wire::plain(record::GET_VALUES, 0, b""));
+    no_whole_record.send(&request[..5]);
+    server.look();
+    assert_eq!(server.peers.shed(), 4);
+    server.sweep_at(came + SHED_PATIENCE);
+    let reply = slow.reply();
+    assert_eq!((reply.id, reply.status()), (7, 503));
+    let mut values = [0; record::HEADER_LEN];
+    asks_for_values.0.read_exact(&mut values).unwrap();
+    assert_eq!(Header::decode(values).unwrap().kind, record::GET_VALUES_RESULT);
+    for client in [&mut asks_for_values, &mut no_whole_record, &mut silent] {
+        // The id that every web server uses.
+        let reply = client.reply();
+        assert_eq!((reply.id, reply.status()), (1, 503));
+        client.expect_end();
+    }
+    assert_eq!((server.counts.shed, server.requests_answered(503)), (4, 4));
+    assert_eq!(server.counts.timeouts.total(), 0);
+    first.send(&request[20..]);
+    server.look();
+    assert_eq!(first.reply().body(), "hello");
+}
+
+#[test]
+fn who_comes_when_no_descriptor_is_left_is_counted_and_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fcgi.sock");
+    let listener = listen(&format!("unix:{}", path.display()), 0o600).unwrap();
+    let desk = plain_desk();
+    let mut server = by_hand(&desk, vec![listener], 60);
+    let mut clients: Vec<_> = (0..3).map(|_| Client(UnixStream::connect(&path).unwrap())).collect();
+    server.turn_away_from(0);
+    for client in &mut clients {
+        assert_eq!(client.reply().status(), 503);
+        client.expect_end();
+    }
+    let counts = &server.counts;
+    assert_eq!((counts.accepted, counts.shed, counts.peak, counts.times.count()), (3, 3, 0, 3));
+    assert_eq!(server.requests_answered(503), 3);
+}
+
+#[test]
+fn another_idle_connection_makes_room_where_the_longest_idle_one_just_woke() {
+    let desk = plain_desk();
+    let mut server = by_hand(&desk, Vec::new(), 3);
+    let request = wire::request(1, KEEP, "", b"hello");
+    let mut stayed: Vec<_> = (0..3)
+        .map(|_| {
+            server.now += SOON;
+            server.visit_and_stay()
+        })
+        .collect();
+    stayed[0].send(&request[..20]);
+    let mut new = server.visit(&request);
+    assert_eq!(new.reply().body(), "hello");
+    stayed[1].expect_end();
+    stayed[0].send(&request[20..]);
+    server.look();
+    assert_eq!(stayed[0].reply().body(), "hello");
+
+    // All of them are at work: nobody makes room.
+    stayed.remove(1);
+    for client in stayed.iter_mut().chain([&mut new]) {
+        client.send(&request[..20]);
+    }
+    server.look();
+    assert!(server.peers.take_longest_spare().is_none());
+    assert_eq!(server.visit(&request).reply().status(), 503);
+    assert_eq!(server.status().connections.reading, 3);
+}
+
+#[test]
 fn an_idle_kept_connection_makes_room_for_a_new_one() {
     let running = start_with(|options| options.max_connections = 1);
     let mut idle = running.connect();
@@ -634,10 +815,8 @@ fn the_end_serves_a_request_that_came_on_a_kept_connection_meanwhile() {
 
 #[test]
 fn running_out_of_descriptors_pauses_and_ends_nothing() {
-    let (signals, _handle) = Signals::by_hand().unwrap();
     let desk = plain_desk();
-    let options = Options { signals: Some(signals), ..Options::default() };
-    let mut server = Server::new(Vec::new(), options, &desk).unwrap();
+    let mut server = by_hand(&desk, Vec::new(), Options::default().max_connections);
     for passing in [Errno::CONNABORTED, Errno::INTR] {
         assert!(server.survive_accept(0, &passing.into()));
         assert_eq!(server.accept_from, None);
