@@ -1,6 +1,5 @@
 //! A connection with its socket, and the places where connections wait for their next event.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -269,8 +268,9 @@ pub(super) struct Peers {
     waiting: Vec<Option<Box<Peer>>>,
     #[expect(clippy::vec_box, reason = "a connection goes to and fro as one pointer")]
     free: Vec<Box<Peer>>,
-    /// Of those that wait, the spare ones, by how long they have been so.
-    spare: BTreeSet<(Instant, Token)>,
+    /// How many of those that wait are spare. Not which: that is asked when there is no room, and would have to be
+    /// noted with each request of a kept connection.
+    spare: usize,
     /// How many are only let in to be answered 503.
     shed: usize,
     max_connections: usize,
@@ -279,8 +279,7 @@ pub(super) struct Peers {
 
 impl Peers {
     pub(super) fn new(max_connections: usize, params: ParamLimits) -> Self {
-        let (waiting, free, spare) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { waiting, free, spare, shed: 0, max_connections, params }
+        Self { waiting: Vec::new(), free: Vec::new(), spare: 0, shed: 0, max_connections, params }
     }
 
     /// How many connections there are.
@@ -338,9 +337,7 @@ impl Peers {
             log::error!(target: "gateway", kind = "cannot watch"; "cannot watch a connection: {error}; closed it");
             self.release(peer);
         } else if let Some(place) = self.waiting.get_mut(peer.place) {
-            if peer.is_spare() {
-                self.spare.insert((peer.since, peer.token()));
-            }
+            self.spare += usize::from(peer.is_spare());
             *place = Some(peer);
         }
     }
@@ -349,15 +346,17 @@ impl Peers {
     pub(super) fn take(&mut self, token: Token) -> Option<Box<Peer>> {
         let place = self.waiting.get_mut(token.0 % (1 << PLACE_BITS))?;
         let peer = place.take_if(|peer| peer.token() == token)?;
-        if peer.is_spare() {
-            self.spare.remove(&(peer.since, token));
-        }
+        self.spare -= usize::from(peer.is_spare());
         Some(peer)
     }
 
     /// Takes the spare connection out of its place that has been so for the longest time.
     pub(super) fn take_longest_spare(&mut self) -> Option<Box<Peer>> {
-        let (_, token) = *self.spare.first()?;
+        if self.spare == 0 {
+            return None;
+        }
+        let spare = self.waiting().filter(|peer| peer.is_spare());
+        let token = spare.min_by_key(|peer| peer.since)?.token();
         self.take(token)
     }
 
@@ -371,9 +370,7 @@ impl Peers {
     pub(super) fn take_all(&mut self, wanted: impl Fn(&Peer) -> bool) -> Vec<Box<Peer>> {
         let taken = self.waiting.iter_mut().filter_map(|place| place.take_if(|peer| wanted(peer)));
         let taken: Vec<_> = taken.collect();
-        for peer in taken.iter().filter(|peer| peer.is_spare()) {
-            self.spare.remove(&(peer.since, peer.token()));
-        }
+        self.spare -= taken.iter().filter(|peer| peer.is_spare()).count();
         taken
     }
 
