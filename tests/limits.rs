@@ -3,10 +3,8 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Door, PATIENCE, Request, Site, WeChat};
+use crate::support::{Answer, Door, PATIENCE, Request, Site, WeChat, wait_until};
 
 /// An account with these lines below `[server]`.
 fn account(server: &str) -> String {
@@ -48,11 +46,8 @@ fn until_the_end(site: &Site, bytes: &[u8]) -> (String, UnixStream) {
 /// The log comes to hold a line with all of these words.
 #[track_caller]
 fn tells(site: &Site, words: &[&str]) {
-    let start = Instant::now();
-    while !site.stderr().lines().any(|line| words.iter().all(|word| line.contains(word))) {
-        assert!(start.elapsed() < PATIENCE, "no {words:?} in\n{}", site.stderr());
-        thread::sleep(Duration::from_millis(3));
-    }
+    let is_told = || site.stderr().lines().any(|line| words.iter().all(|word| line.contains(word)));
+    wait_until(&format!("{words:?} in the log"), is_told);
 }
 
 #[test]

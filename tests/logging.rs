@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::support::{Door, Keys, PATIENCE, Request, Site, WeChat, available, now};
+use crate::support::{Door, Keys, Request, Site, WeChat, available, now, wait_until};
 
 /// Not in the config of [`account`] nor in any request, but in no log either.
 const SECRETS: [&str; 4] = [
@@ -521,10 +521,6 @@ fn a_flood_that_ends_is_told_of_soon_after() {
     }
     assert!(sent > 10, "{:#?}", lines(&site));
     // Nobody asks any more.
-    let start = Instant::now();
-    while told(&lines(&site)) < sent {
-        assert!(start.elapsed() < PATIENCE, "{:#?}", lines(&site));
-        thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("all are told of", || told(&lines(&site)) >= sent);
     assert_eq!(told(&lines(&site)), sent, "{:#?}", lines(&site));
 }

@@ -23,7 +23,7 @@ use wxcgi::gateway::{Application, Responder, listen};
 use wxcgi::http;
 
 use crate::support::{
-    Answer, Door, PATIENCE, Process, Request, Site, WeChat, answer_on, connections, records, wait_until,
+    Answer, Door, PATIENCE, Process, Request, Site, WeChat, answer_on, connections, wait_until,
 };
 
 const CONNECTIONS: usize = 2_000;
@@ -223,7 +223,7 @@ fn two_thousand_connections_to_a_sleeping_handler_are_answered_or_told_to_come_a
     survives_a_flood(
         &server,
         || connected(&server.socket),
-        |request| records(request, "/weixin"),
+        |request| request.records(1, false),
         |stream| answer_on(stream).expect("an answer"),
     );
 }
@@ -270,7 +270,7 @@ fn two_thousand_connections_at_once_do_the_program_no_harm() {
     wait_until("all connections are closed", || connections(site.socket()) == (0, 0));
     let (memory, open) = (site.responder().own_memory(), site.responder().descriptors());
 
-    let streams = flood(|| connected(site.socket()), &records(&request, "/weixin"));
+    let streams = flood(|| connected(site.socket()), &request.records(1, false));
     let mut served = 0;
     for mut stream in streams {
         match answer_on(&mut stream).expect("an answer") {

@@ -11,8 +11,8 @@ use wxcgi::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use wxcgi::wechat::signature::sign;
 
 use crate::support::{
-    Answer, Door, Keys, Load, PATIENCE, Request, Site, WeChat, answer_on, connections, element, now, records,
-    sized, wait_until,
+    Answer, Door, Keys, Load, PATIENCE, Request, Site, WeChat, answer_on, connections, element, now, sized,
+    wait_until,
 };
 
 /// What a longer life may cost, in KiB: each of some fifty connections keeps a few KiB for the next one in its place,
@@ -162,7 +162,7 @@ fn hangs_up_in_the_middle(port: u16) -> Result<(), String> {
 /// Asks the responder itself and goes without a look at the answer.
 fn does_not_read(socket: &Path) -> Result<(), String> {
     let asked = UnixStream::connect(socket)
-        .and_then(|mut stream| stream.write_all(&records(&wechat().says("天气"), "/weixin")));
+        .and_then(|mut stream| stream.write_all(&wechat().says("天气").records(1, false)));
     asked.map_err(|error| error.to_string())
 }
 
@@ -170,7 +170,7 @@ fn does_not_read(socket: &Path) -> Result<(), String> {
 fn idlers(socket: &Path) -> impl Fn() -> Result<(), String> + use<> {
     let socket = socket.to_owned();
     move || {
-        let wire = records(&wechat().says("天气"), "/weixin");
+        let wire = wechat().says("天气").records(1, false);
         let (said, _unsaid) = wire.split_at(wire.len() - 20);
         let _silent = stopped_after(&[], &socket)?;
         for mut stream in stopped_after(said, &socket)? {

@@ -4,13 +4,11 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::{
-    Answer, Door, PATIENCE, Request, Site, WeChat, available, python, repository, write_config,
+    Answer, Door, Request, Site, WeChat, available, python, repository, wait_until, write_config,
 };
 
 const ACCOUNT: &str = "[account]\ntoken = \"HushToken\"\npath = \"/weixin\"\n\
@@ -233,11 +231,7 @@ fn it_tells_of_connections_and_of_the_config() {
     drop(silent);
 
     let comes_to_say = |words: &str, expected: &str| {
-        let start = Instant::now();
-        while value(&page(&site), words) != expected {
-            assert!(start.elapsed() < PATIENCE, "{words} is not {expected} in\n{}", page(&site));
-            thread::sleep(Duration::from_millis(3));
-        }
+        wait_until(&format!("{words}: {expected}"), || value(&page(&site), words) == expected);
     };
     comes_to_say("open conn", "1");
     write_config(site.config(), &account("status = true\nmax_body = \"1KiB\""));

@@ -18,7 +18,7 @@ mod wire;
 
 pub(crate) use answer::{Answer, element, elements};
 pub(crate) use door::Door;
-pub(crate) use fastcgi::{answer_on, records};
+pub(crate) use fastcgi::answer_on;
 pub(crate) use load::Load;
 pub(crate) use pipe::FullPipe;
 pub(crate) use processes::{PATIENCE, Process, connections, output_in_time, wait_until};
