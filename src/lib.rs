@@ -9,6 +9,7 @@
 //! | 5 | [`callback`] | one call of WeChat: verify, open, parse, answer, seal |
 //! | 3 | [`config`] | the config file as typed data, with every fault in its place |
 //! | 2 | [`rules`] | when this comes, do that: conditions, actions, templates |
+//! | 1 | [`store`] | what all processes and hosts of an account share |
 //! | 1 | [`gateway`] | requests in, answers out: CGI and FastCGI; knows no WeChat |
 //! | 0 | [`wechat`] | WeChat's protocol as pure functions |
 //! | 0 | [`http`] | request and response |
@@ -32,4 +33,5 @@ pub mod http;
 pub mod logging;
 pub mod rules;
 pub mod secret;
+pub mod store;
 pub mod wechat;

@@ -1,0 +1,153 @@
+//! What all processes and hosts of an account share: SQLite by default, Redis for several hosts.
+//!
+//! [`Store`] speaks the program's own words. Every operation is one step that is done wholly or not at all, whoever
+//! else does what at the same time, and a process that dies between two of them leaves nothing that does not end by
+//! itself: everything has a life time.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+/// What all processes of an account share. All calls may block, for as long as the time limits of the store say and no
+/// longer. Keys are the caller's words; the store keeps accounts apart by itself.
+pub trait Store: Debug + Send + Sync {
+    /// The value of `key`, if it has not outlived its time.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be asked, as with every other call here.
+    fn get(&self, key: &str) -> Result<Option<Value>, StoreError>;
+
+    /// Keeps `bytes` under `key` for the time `life`, instead of what was there.
+    fn put(&self, key: &str, bytes: &[u8], life: Duration) -> Result<(), StoreError>;
+
+    /// Keeps `bytes` as [`Store::put`] does if the value there has still the version `seen` (`None`: if there is
+    /// none). Says whether it did.
+    fn put_if(
+        &self,
+        key: &str,
+        seen: Option<Version>,
+        bytes: &[u8],
+        life: Duration,
+    ) -> Result<bool, StoreError>;
+
+    /// Forgets `key` if it has still the version `seen`. Says whether it did.
+    fn remove_if(&self, key: &str, seen: Version) -> Result<bool, StoreError>;
+
+    /// Takes the lease `name` for the time `life`, or prolongs it if `holder` has it already. Each time that it changes
+    /// hands its generation grows, for as long as the store lives.
+    fn lease(&self, name: &str, holder: Holder, life: Duration) -> Result<Lease, StoreError>;
+
+    /// Gives a lease back, if `holder` still has it.
+    fn release(&self, name: &str, holder: Holder) -> Result<(), StoreError>;
+
+    /// Claims the message `message` for `holder`: the first who asks is to answer it, all others learn what became of
+    /// it. A claim must be renewed by [`Store::renew`] before `life` ends. Its row is forgotten after `keep`.
+    fn claim(
+        &self,
+        message: &str,
+        holder: Holder,
+        life: Duration,
+        keep: Duration,
+    ) -> Result<Claim, StoreError>;
+
+    /// Prolongs a claim; `false` if `holder` has lost it.
+    fn renew(&self, message: &str, holder: Holder, life: Duration) -> Result<bool, StoreError>;
+
+    /// Writes the answer of a claimed message down, for all further attempts, for the time `keep`. Says whether it did:
+    /// who has lost the claim, or comes after another answer, changes nothing.
+    fn finish(
+        &self,
+        message: &str,
+        holder: Holder,
+        answer: &[u8],
+        keep: Duration,
+    ) -> Result<bool, StoreError>;
+
+    /// Puts pieces at the end of the outbox of `openid`, in this order, for the time `life`. Gives how many wait there.
+    fn push(&self, openid: &str, pieces: &[&[u8]], life: Duration) -> Result<u64, StoreError>;
+
+    /// Takes the first piece out of the outbox of `openid`, on behalf of the message `message`: the same message that
+    /// asks again (WeChat repeats) gets the same piece again.
+    fn pop(&self, openid: &str, message: &str) -> Result<Option<Piece>, StoreError>;
+
+    /// Counts one more under `key` and gives the new count, unless it would be more than `limit`: then nothing changes
+    /// and the count is `None`. What was counted is forgotten when `window` has passed since.
+    fn count(&self, key: &str, limit: u64, window: Duration) -> Result<Option<u64>, StoreError>;
+}
+
+/// A value, and how long it will be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// What was put.
+    pub bytes: Vec<u8>,
+    /// How long it lives still.
+    pub remaining: Duration,
+    /// Of this value; every `put` makes another.
+    pub version: Version,
+}
+
+/// Tells a value from those before and after it under the same key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version(pub u64);
+
+/// Who holds a lease or a claim: sixteen unpredictable bytes, drawn for each attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder(pub [u8; 16]);
+
+/// The answer to [`Store::lease`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lease {
+    /// It is yours.
+    Held {
+        /// Grows with each change of hands.
+        generation: u64,
+    },
+    /// Another holds it.
+    Busy {
+        /// It ends after this time, unless it is prolonged.
+        remaining: Duration,
+    },
+}
+
+/// The answer to [`Store::claim`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// It is yours: answer it.
+    Yours,
+    /// Another is at it. `attempt` counts who asked, from 1 for the first.
+    Running {
+        /// Of this call.
+        attempt: u64,
+    },
+    /// Whoever was at it has not been heard of for longer than its claim's life. The message is not to be handled again.
+    Lost {
+        /// Of this call.
+        attempt: u64,
+    },
+    /// It was answered.
+    Answered {
+        /// As [`Store::finish`] wrote it.
+        answer: Vec<u8>,
+        /// Of this call.
+        attempt: u64,
+    },
+}
+
+/// A piece of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// As it was pushed.
+    pub bytes: Vec<u8>,
+    /// How many more wait.
+    pub left: u64,
+}
+
+/// Why the store could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the store {place} {cause}")]
+pub struct StoreError {
+    /// Which store; without its password.
+    pub place: String,
+    /// What happened, and the cure where there is one.
+    pub cause: String,
+}
