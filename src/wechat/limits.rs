@@ -138,7 +138,8 @@ fn is_blank(text: &str) -> bool {
 
 fn fit_text(mut content: String) -> (Option<Reply>, Option<Cut>) {
     let given = content.len();
-    let kept = cut_text(&content, MAX_TEXT_BYTES).0.len();
+    // What does not begin with a piece begins with a link that is too long by itself.
+    let kept = split_text(&content, MAX_TEXT_BYTES).next().map_or(0, str::len);
     content.truncate(kept);
     let cut = (kept < given).then_some(Cut::Text { given, kept });
     ((kept > 0).then_some(Reply::Text { content }), cut)
@@ -166,9 +167,34 @@ pub fn cut_text(text: &str, max: usize) -> (&str, &str) {
     let end = char_boundary_up_to(text, max);
     let end = match link_across(text, end) {
         Some(link) if link.element.start > 0 || link.tag_end > end => link.element.start,
-        _ => end,
+        // Nor into its `</a>`.
+        Some(link) => end.min((link.element.end - "</a>".len()).max(link.tag_end)),
+        None => end,
     };
     text.split_at_checked(end).unwrap_or(("", text))
+}
+
+/// The pieces of `text`, each of at most `max` bytes: what one reply cannot hold, several can.
+///
+/// A piece ends behind a line break if there is one in its last half; else as [`cut_text`] says. Together they are the
+/// text. They end where a link begins whose tag alone is longer than `max`: nobody could send it.
+pub fn split_text(text: &str, max: usize) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (longest, _) = cut_text(rest, max);
+        let (piece, behind) = rest.split_at(end_of_lines(rest, longest.len()));
+        rest = behind;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// Where the piece ends best that ends at `end` at the latest.
+fn end_of_lines(text: &str, end: usize) -> usize {
+    if end == text.len() {
+        return end;
+    }
+    let breaks = text[..end].rmatch_indices('\n').map(|(at, _)| at + 1);
+    breaks.take_while(|at| *at > end / 2).find(|at| link_across(text, *at).is_none()).unwrap_or(end)
 }
 
 /// A link in a text, in bytes.
@@ -351,7 +377,44 @@ mod tests {
         assert_eq!(to_event(Reply::TransferBizAiIvr, "CLICK"), (None, Some(Cut::MessagesOnly)));
     }
 
+    #[test]
+    fn pieces_end_with_lines_where_there_are_lines() {
+        let pieces = |text, max| split_text(text, max).collect::<Vec<_>>();
+        assert_eq!(pieces("one two\nthree\nfour", 16), ["one two\nthree\n", "four"]);
+        assert_eq!(pieces("one two\nthree\nfour", 10), ["one two\n", "three\nfour"]);
+        // A short line at the beginning is not worth a piece of its own.
+        assert_eq!(pieces("1\nabcdefghij", 8), ["1\nabcdef", "ghij"]);
+        assert_eq!(pieces("你好\n你好", 7), ["你好\n", "你好"]);
+        assert_eq!(pieces("short\n", 6), ["short\n"]);
+        assert_eq!(pieces("", 6), [] as [&str; 0]);
+        let link = "<a href=\"u\">a\nb</a>";
+        let text = format!("text\n{link} and more");
+        assert_eq!(pieces(&text, 5 + link.len()), [&text[..5 + link.len()], " and more"]);
+        assert_eq!(pieces(&text, 18), ["text\n", &link[..15], "</a> and more"]);
+    }
+
+    #[test]
+    fn the_first_piece_is_sent() {
+        let lines = "12345678\n".repeat(300);
+        let (reply, cut) = to_text(Reply::text(lines.as_str()));
+        assert_eq!(reply, Some(Reply::text(&lines[..2043])));
+        assert_eq!(cut, Some(Cut::Text { given: 2700, kept: 2043 }));
+    }
+
     proptest! {
+        #[test]
+        fn pieces_lose_nothing_but_what_cannot_be_sent(
+            parts in prop::collection::vec(prop::sample::select(vec!["<a ", "<a", ">", "</a>", "你", "b", "\n", LINK]), 0..20),
+            max in 0_usize..100,
+        ) {
+            let text = parts.concat();
+            let pieces: Vec<_> = split_text(&text, max).collect();
+            prop_assert!(pieces.iter().all(|piece| (1..=max).contains(&piece.len())));
+            let sent = pieces.concat();
+            prop_assert!(text.starts_with(&sent));
+            prop_assert_eq!(cut_text(&text[sent.len()..], max).0, "");
+        }
+
         #[test]
         fn a_cut_loses_nothing_and_keeps_the_limit(
             pieces in prop::collection::vec(prop::sample::select(vec!["<a ", "<a", ">", "</a>", "你", "b", LINK]), 0..20),
