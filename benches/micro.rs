@@ -13,7 +13,7 @@ use wxcgi::clock::unix_seconds;
 use wxcgi::config::{Config, Thoroughness};
 use wxcgi::gateway::call;
 use wxcgi::http::{Params, Request};
-use wxcgi::rules::{Captures, Rules, Scope, Template};
+use wxcgi::rules::{Captures, Rules, Scope, Session, Tables, Template};
 use wxcgi::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use wxcgi::wechat::envelope::envelope_xml;
 use wxcgi::wechat::message::Message;
@@ -91,8 +91,18 @@ fn template(bencher: Bencher, source: &str) {
     let document = xml::parse(body.as_bytes()).expect("XML");
     let message = Message::from_xml(&document).expect("a message");
     let (captures, now) = (Captures::default(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-    let scope = Scope { message: &message, captures: &captures, app_id: Some(APP_ID), rule: None, now };
-    bencher.bench(|| template.render(black_box(&scope)).map(|text| text.len()));
+    let (rules, tables, session) = (Rules::default(), Tables::default(), Session::new());
+    let scope = Scope {
+        message: &message,
+        captures: &captures,
+        app_id: Some(APP_ID),
+        rule: None,
+        rules: &rules,
+        tables: &tables,
+        session: &session,
+        now,
+    };
+    bencher.bench(|| template.render_text(black_box(&scope)).map(|text| text.len()));
 }
 
 #[divan::bench]

@@ -15,6 +15,7 @@
 //! | 0 | [`http`] | request and response |
 //! | 0 | [`clock`] | time as WeChat writes it |
 //! | 0 | [`chance`] | bytes that nobody can guess |
+//! | 0 | [`files`] | files that are read whole |
 //! | 0 | [`secret`] | text that prints as `***` |
 //! | 0 | [`logging`] | the log: stderr, or a file that many processes share |
 
@@ -26,6 +27,7 @@ pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gateway;

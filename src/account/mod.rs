@@ -32,7 +32,7 @@ impl Account {
     /// The account that `config` describes.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let Config { account, server, log, rules, .. } = config;
+        let Config { account, server, log, rules, tables, .. } = config;
         let status = server.status.map(|allowed| StatusPage::new(account.path.clone(), allowed));
         let terms = Terms {
             tokens: [Some(account.token), account.previous_token].into_iter().flatten().collect(),
@@ -46,6 +46,7 @@ impl Account {
             path: account.path,
             clock_skew: server.clock_skew,
             rules,
+            tables,
             personal_data: log.personal_data,
         };
         Self { terms, max_body: server.max_body, status }

@@ -17,7 +17,7 @@ use refusal::Refusal;
 use crate::clock::unix_seconds;
 use crate::http::{Request, Response};
 use crate::logging::{address_shown, openid_shown, shown};
-use crate::rules::{Match, Rules, Scope};
+use crate::rules::{Chooser, Match, Rules, Scope, Session, Tables};
 use crate::secret::Secret;
 use crate::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use crate::wechat::envelope::envelope_xml;
@@ -46,6 +46,8 @@ pub struct Terms {
     pub clock_skew: Option<Duration>,
     /// What answers.
     pub rules: Rules,
+    /// What replies look things up in.
+    pub tables: Tables,
     /// Whether the log names people in full.
     pub personal_data: bool,
 }
@@ -55,7 +57,7 @@ pub struct Terms {
 pub struct Circumstances {
     /// The time.
     pub now: SystemTime,
-    /// Sixteen unpredictable bytes; asked for only where a reply is encrypted.
+    /// Sixteen unpredictable bytes; asked for only where a reply is encrypted, or one of several.
     pub random: fn() -> Option<[u8; 16]>,
 }
 
@@ -197,36 +199,52 @@ impl Call<'_> {
             return Err(Refusal::ForeignReceiver(message.to_user.to_owned()));
         }
         let found = self.terms.rules.find(&message);
-        let reply = found.as_ref().and_then(|found| self.reply(&message, found));
+        let replies = found.as_ref().map_or_else(Vec::new, |found| self.replies(&message, found));
+        let reply = replies.into_iter().next();
         let kind = reply.as_ref().map_or(SUCCESS, Reply::msg_type);
         let response = reply.and_then(|reply| self.sealed(&message, &reply, seal));
         self.log(&message, found.as_ref(), response.as_ref().map_or(SUCCESS, |_| kind));
         Ok(response.unwrap_or_else(|| Response::text(200, SUCCESS)))
     }
 
-    /// What the rule says, within WeChat's limits; `None` is `success`.
-    fn reply(&self, message: &Message<'_>, found: &Match<'_>) -> Option<Reply> {
+    /// What the rule says, within WeChat's limits; nothing is `success`. The first is the passive reply; nobody delivers
+    /// the others yet.
+    fn replies(&self, message: &Message<'_>, found: &Match<'_>) -> Vec<Reply> {
+        let label = || found.rule.label();
+        let mut fitting = Vec::new();
+        for reply in self.said(message, found) {
+            let (reply, cut) = reply.fit(message);
+            if let Some(cut) = cut {
+                log::warn!(target: "callback", "{}: {cut}", label());
+            }
+            fitting.extend(reply);
+        }
+        if fitting.len() > 1 {
+            log::warn!(target: "callback", "{}: only the first of {} replies is sent", label(), fitting.len());
+        }
+        fitting
+    }
+
+    /// What the rule says, or what it says where that fails.
+    fn said(&self, message: &Message<'_>, found: &Match<'_>) -> Vec<Reply> {
         let scope = Scope {
             message,
             captures: &found.captures,
             app_id: self.terms.app_id.as_deref(),
             rule: found.rule.name.as_deref(),
+            rules: &self.terms.rules,
+            tables: &self.terms.tables,
+            session: &Session::new(),
             now: self.circumstances.now,
         };
-        let reply = match guarded(|| found.rule.then.reply(&scope)) {
-            Ok(reply) => reply,
-            Err(why) => {
-                log::error!(target: "callback", "{} failed: {why}", found.rule.label());
-                let on_error = found.rule.on_error.as_ref()?;
-                let text = guarded(|| on_error.render(&scope)).ok()?;
-                Some(Reply::text(text))
-            }
-        };
-        let (reply, cut) = reply?.fit(message);
-        if let Some(cut) = cut {
-            log::warn!(target: "callback", "{}: {cut}", found.rule.label());
-        }
-        reply
+        // Turns are to be counted in the store.
+        let chooser = Chooser { random: &self.circumstances.random, turn: &|_| None };
+        guarded(|| found.rule.then.replies(&scope, chooser)).unwrap_or_else(|why| {
+            log::error!(target: "callback", "{} failed: {why}", found.rule.label());
+            let text =
+                found.rule.on_error.as_ref().and_then(|text| guarded(|| text.render_text(&scope)).ok());
+            text.map(Reply::text).into_iter().collect()
+        })
     }
 
     /// The reply as it leaves; `None` if it cannot: then `success` is the only legal body.

@@ -216,6 +216,7 @@ mod tests {
     fn compiled(text: &str) -> Compiled {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.toml"), text).unwrap();
+        fs::write(folder.path().join("a.csv"), "name,price\na,1\n").unwrap();
         let (config, faults) = Config::parse(text, folder.path(), Thoroughness::Full);
         let config = config.unwrap_or_else(|| panic!("{faults:?}"));
         let mut compiled = Compiled { folder, text: text.to_owned(), config, bytes: Vec::new() };
@@ -269,6 +270,9 @@ mod tests {
             "[[rule]]\nwhen = { text = \"a\" }\nreply = \"\"\"\n[server]\n[[rule]]\n\"\"\"\n[log]\n",
             "[[rule]]\nwhen.regex = '^\\d+$'\nreply.news = [{ title = \"t\", url = \"https://a.example/\" }]\n\
                 [[rule]]\nwhen.text = \"b\"\n[[rule.reply.news]]\ntitle = \"t\"\nurl = \"https://a.example/\"\n",
+            "[table.a]\nfile = \"a.csv\"\n[[rule]]\nwhen.event = \"CLICK\"\nhelp = \"h\"\nreply = [\"a\", { random = [\"b\", \
+                { weight = 2, round_robin = [\"{{ table.a[openid].price }}\"] }] }]\n[log]\nlevel = \"warn\"\n",
+            "[[rule]]\nwhen.event = \"CLICK\"\n[[rule.reply.random]]\ntext = \"b\"\n[table.a]\nfile = \"a.csv\"\nkey = \"name\"\n",
             "[[rule]] # one\npriority = 1\nwhen.text = \"a\"\nreply = \"{{ message.content | upper }}\"\n # [server]\n",
         ] {
             compiled(&format!("{ACCOUNT}{rules}")).assert_same();

@@ -1,11 +1,10 @@
 //! Reads a config file, and looks at who else may.
 
-use std::fs::{Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::compiled::{Compilation, Found};
@@ -14,6 +13,7 @@ use super::last_good::LastGood;
 use super::places::Origin;
 use super::state_file::StateFiles;
 use super::{Config, Thoroughness, compiled};
+use crate::files::read_file;
 
 /// A config larger than this is none, bytes.
 pub(super) const MAX_CONFIG: u64 = 4 << 20;
@@ -109,9 +109,9 @@ pub fn open_for_service(
 /// If it does not check and there is no good copy.
 fn load_for_service(path: &Path, state: Option<&Path>, service: Service) -> Result<Loaded, Unusable> {
     let last_good = state.and_then(|state| StateFiles::of(path, state)).map(LastGood);
-    let taken = ConfigFile::open(path).and_then(|file| match &last_good {
+    let taken = ConfigFile::open(path).and_then(|file| match last_good.as_ref() {
         Some(copy) if service == Service::OneRequest => file.load_compiled(copy),
-        _ => file.load_anew(last_good.as_ref()),
+        copy => file.load_anew(copy, service),
     });
     taken.or_else(|unusable| {
         let text = last_good.and_then(|copy| copy.text());
@@ -146,7 +146,7 @@ impl<'p> ConfigFile<'p> {
         if let Found::Config(config) = found {
             return Ok(Loaded::new(*config));
         }
-        let loaded = self.load_anew(Some(copy))?;
+        let loaded = self.load_anew(Some(copy), Service::OneRequest)?;
         // Without a copy there is no folder to write to.
         let is_wanted = matches!(found, Found::Nothing) && copy.is_of(&self.metadata);
         let (files, folder) = (copy.0.clone(), folder.to_owned());
@@ -156,9 +156,13 @@ impl<'p> ConfigFile<'p> {
     }
 
     /// Parses it, and checks it in full if it is not the version that `last_good` is a copy of.
-    fn load_anew(&self, last_good: Option<&LastGood>) -> Result<Loaded, Unusable> {
+    ///
+    /// A responder that reads a config with tables again may do so because a table has changed: it checks them in full.
+    fn load_anew(&self, last_good: Option<&LastGood>, service: Service) -> Result<Loaded, Unusable> {
         if last_good.is_some_and(|copy| copy.is_of(&self.metadata)) {
-            return self.parse(Thoroughness::CheckedBefore);
+            let loaded = self.parse(Thoroughness::CheckedBefore)?;
+            let is_checked = service == Service::OneRequest || loaded.config.tables.is_empty();
+            return if is_checked { Ok(loaded) } else { self.parse(Thoroughness::Full) };
         }
         let loaded = self.parse(Thoroughness::Full)?;
         let is_new = last_good.is_some_and(|copy| copy.keep(&self.text, &self.metadata));
@@ -207,24 +211,6 @@ fn read_text(path: &Path) -> Result<(String, Metadata), Fault> {
             .cure("save it as UTF-8; editors on Windows may have written GBK")
     })?;
     Ok((text, metadata))
-}
-
-/// Reads a regular file of at most `max` bytes. Anything else is refused before it is read: a pipe would make us wait,
-/// a device would never end.
-pub(super) fn read_file(path: &Path, max: u64) -> io::Result<(Vec<u8>, Metadata)> {
-    let without_waiting = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(without_waiting).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    if metadata.len() > max {
-        return Err(io::Error::other(format!("it is larger than {max} bytes")));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
-    // `take` spares the system calls by which reading a whole file asks for its size once more.
-    file.take(max).read_to_end(&mut bytes)?;
-    Ok((bytes, metadata))
 }
 
 const OTHERS_WRITE: u32 = 0o002;

@@ -15,6 +15,7 @@ mod server;
 mod state_file;
 mod syntax;
 mod table;
+mod tables;
 mod value;
 
 use std::path::{Path, PathBuf};
@@ -23,13 +24,14 @@ use log::LevelFilter;
 use toml::de::DeTable;
 
 use crate::logging::{self, RotatingFile};
-use crate::rules::Rules;
+use crate::rules::{Rules, Tables};
 use crate::secret::Secret;
 use crate::wechat::crypto::AesKey;
 use crate::wechat::mode::AcceptedMode;
 use fault::Fault;
 pub use server::ServerSettings;
 use table::{Faults, Table};
+use tables::Declared;
 
 /// The sample config: what `init config` prints and `simulate` runs on where there is no config yet.
 pub const SAMPLE: &str = include_str!("sample.toml");
@@ -45,6 +47,8 @@ pub struct Config {
     pub log: LogSettings,
     /// `[[rule]]` and `[default]`
     pub rules: Rules,
+    /// `[table.NAME]`
+    pub tables: Tables,
     /// Further files that were read for it: a change of one is a change of the config.
     pub files: Vec<PathBuf>,
 }
@@ -124,8 +128,9 @@ impl Config {
 
     /// Whether the two differ in their rules and secrets at most.
     fn has_same_settings(&self, other: &Self) -> bool {
-        let Self { account, server, log, files, rules: _ } = self;
+        let Self { account, server, log, files, tables, rules: _ } = self;
         format!("{account:?}") == format!("{:?}", other.account)
+            && tables.is_same_as(&other.tables)
             && (server, log, files) == (&other.server, &other.log, &other.files)
     }
 
@@ -140,9 +145,12 @@ impl Config {
         }
         let server = ServerSettings::read(root.table("server", "server key"));
         let log = LogSettings::read(root.table("log", "log key"), folder);
-        let rules = rule::read_all(&root, text);
+        let declared = Declared::read(&root, folder);
+        let rules = rule::read_all(&root, text, &declared);
+        declared.warn_unused(faults);
         root.finish();
-        Some(Self { account: account?, server, log, rules, files: faults.take_files() })
+        let tables = declared.tables;
+        Some(Self { account: account?, server, log, rules, tables, files: faults.take_files() })
     }
 }
 

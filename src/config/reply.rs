@@ -1,10 +1,13 @@
 //! `reply`: from the file's words to an action.
 
+use std::collections::BTreeSet;
+
 use toml::de::DeValue;
 
 use super::fault::{Fault, did_you_mean};
-use super::table::{Table, Text, Value, text, wrong_type};
-use crate::rules::{Action, ArticleTemplate, BUILT_IN_NAMES, Template};
+use super::table::{Faults, Table, Text, Value, text, wrong_type};
+use super::tables::Declared;
+use crate::rules::{Action, ArticleTemplate, BUILT_IN_NAMES, Choice, Template, known_fields};
 use crate::wechat::limits::{MAX_ARTICLES_FOR_EVENT, MAX_TEXT_BYTES};
 
 /// Reads templates and checks that they speak only of what there is.
@@ -12,11 +15,13 @@ use crate::wechat::limits::{MAX_ARTICLES_FOR_EVENT, MAX_TEXT_BYTES};
 pub(super) struct Templates<'c> {
     /// The names that the condition cuts out of a message; `None` if they are not known.
     pub(super) captures: Option<&'c [String]>,
+    /// What they can look up.
+    pub(super) tables: &'c Declared,
 }
 
 impl Templates<'_> {
     pub(super) fn optional(&self, table: &Table<'_>, key: &'static str) -> Option<Template> {
-        table.text(key).map(|text| self.read(&text, table))
+        table.text(key).map(|text| self.read(&text, table.faults))
     }
 
     fn required(&self, table: &Table<'_>, key: &'static str) -> Option<Template> {
@@ -31,72 +36,170 @@ impl Templates<'_> {
         self.optional(table, key).unwrap_or_else(|| Template::new(String::new()))
     }
 
-    fn read(&self, text: &Text<'_>, table: &Table<'_>) -> Template {
+    fn read(&self, text: &Text<'_>, faults: &Faults<'_>) -> Template {
         let template = Template::new(text.value.to_owned());
-        if table.faults.thorough {
-            self.check(&template, text, table);
+        if faults.thorough {
+            self.check(&template, text, faults);
         }
         template
     }
 
-    fn check(&self, template: &Template, text: &Text<'_>, table: &Table<'_>) {
+    fn check(&self, template: &Template, text: &Text<'_>, faults: &Faults<'_>) {
         let names = match template.names() {
             Ok(names) => names,
             Err(error) => {
-                table.faults.push(Fault::at(text.span.clone(), format!("bad template: {error}")));
+                faults.push(Fault::at(text.span.clone(), format!("bad template: {error}")));
                 return;
             }
         };
+        self.check_tables(&names, text, faults);
+        warn_unknown_fields(&names, text, faults);
         let Some(captures) = self.captures else { return };
-        if let Some(unknown) = template.unknown_word(captures) {
-            table.faults.push(Fault::at(text.span.clone(), format!("bad template: {unknown}")));
+        if let Some(unknown) = template.unknown_word(captures, &self.tables.tables) {
+            faults.push(Fault::at(text.span.clone(), format!("bad template: {unknown}")));
         }
-        let known = || BUILT_IN_NAMES.into_iter().chain(captures.iter().map(String::as_str));
-        for name in names.iter().filter(|name| known().all(|known| known != name.as_str())) {
-            let mut fault =
-                Fault::at(text.span.clone(), format!("the template names `{name}`, which there is not"))
-                    .cure(format!("known here: {}", known().collect::<Vec<_>>().join(", ")));
-            if let Some(near) = did_you_mean(name, known()) {
-                fault = fault.hint(format!("did you mean `{near}`?"));
+        let known: Vec<_> = BUILT_IN_NAMES.into_iter().chain(captures.iter().map(String::as_str)).collect();
+        let roots: BTreeSet<_> = names.iter().filter_map(|name| name.split('.').next()).collect();
+        for root in roots.into_iter().filter(|root| !known.contains(root)) {
+            let message = format!("the template names `{root}`, which there is not");
+            faults.push(unknown_name(root, message, &known, text));
+        }
+    }
+
+    /// The tables that a template asks for must be there.
+    fn check_tables(&self, names: &[String], text: &Text<'_>, faults: &Faults<'_>) {
+        let known: Vec<_> = self.tables.names().collect();
+        for name in names.iter().filter(|name| name.split('.').next() == Some("table")) {
+            let table = name.split('.').nth(1);
+            self.tables.note_use(table);
+            if let Some(table) = table.filter(|table| !self.tables.has(table)) {
+                let message = format!("there is no table `{table}`");
+                let cure = format!("declare it: [table.{table}] with file = \"{table}.csv\"");
+                let fault = unknown_name(table, message, &known, text);
+                faults.push(if known.is_empty() { fault.cure(cure) } else { fault });
             }
-            table.faults.push(fault);
         }
+    }
+}
+
+/// WeChat may well invent a field tomorrow; today the name is most often a slip.
+fn warn_unknown_fields(names: &[String], text: &Text<'_>, faults: &Faults<'_>) {
+    let known = known_fields();
+    let fields = names.iter().filter_map(|name| name.strip_prefix("message.")?.split('.').next());
+    let unknown: BTreeSet<_> = fields.filter(|field| known.iter().all(|known| known != field)).collect();
+    for field in unknown {
+        let fault =
+            Fault::at(text.span.clone(), format!("no message is known to have a field `{field}`")).warning();
+        faults.push(match did_you_mean(field, known.iter().map(String::as_str)) {
+            Some(near) => fault.hint(format!("did you mean `{near}`?")),
+            None => fault.cure("it is empty where a message lacks it"),
+        });
+    }
+}
+
+fn unknown_name(name: &str, message: String, known: &[&str], text: &Text<'_>) -> Fault {
+    let fault = Fault::at(text.span.clone(), message).cure(format!("known here: {}", known.join(", ")));
+    match did_you_mean(name, known.iter().copied()) {
+        Some(near) => fault.hint(format!("did you mean `{near}`?")),
+        None => fault,
     }
 }
 
 /// The kinds of replies, as keys.
-const KINDS: [&str; 9] =
-    ["text", "image", "voice", "video", "music", "news", "transfer", "transfer_ai", "none"];
+const KINDS: [&str; 11] = [
+    "text",
+    "image",
+    "voice",
+    "video",
+    "music",
+    "news",
+    "transfer",
+    "transfer_ai",
+    "none",
+    "random",
+    "round_robin",
+];
 
-/// `reply` of a rule: a text, or a table with one kind of reply.
-pub(super) fn read_reply(rule: &Table<'_>, templates: Templates<'_>) -> Option<Action> {
+/// The largest weight of a choice.
+const MAX_WEIGHT: u32 = 1_000_000;
+
+/// `reply` of a rule. `place` tells its lists apart from those of other rules.
+pub(super) fn read_reply(rule: &Table<'_>, templates: Templates<'_>, place: &str) -> Option<Action> {
     let Some(value) = rule.value("reply") else {
         rule.missing("reply");
         return None;
     };
+    read_value(value, templates, place, rule.faults)
+}
+
+/// A text, a table with one kind of reply, or a list of both: all of them.
+fn read_value(
+    value: Value<'_>,
+    templates: Templates<'_>,
+    place: &str,
+    faults: &Faults<'_>,
+) -> Option<Action> {
     match value.get_ref() {
-        DeValue::String(_) => Some(read_text(&text(value, rule.faults)?, rule, templates)),
-        DeValue::Table(_) => read_kinds(Table::from_value(value, "kind of reply", rule.faults)?, templates),
-        _ => wrong_type(value, "a text or a table", rule.faults),
+        DeValue::String(_) => Some(read_text(&text(value, faults)?, faults, templates)),
+        DeValue::Table(_) => {
+            let table = Table::from_value(value, "kind of reply", faults)?;
+            let action = read_kinds(&table, templates, place);
+            table.finish();
+            action
+        }
+        DeValue::Array(_) => {
+            let actions =
+                read_list(value, place, faults, |item, place| read_value(item, templates, place, faults))?;
+            if actions.len() > 1 {
+                let fault = Fault::at(value.span(), format!("{} replies to one message", actions.len()));
+                faults.push(fault.cure("today only the first is sent; the others are yet to come").warning());
+            }
+            Some(Action::Several(actions))
+        }
+        _ => wrong_type(value, "a text, a table or a list of them", faults),
     }
 }
 
-fn read_kinds(table: Table<'_>, templates: Templates<'_>) -> Option<Action> {
+/// The items of a list that should not be empty; all are read before an incomplete one ends it.
+fn read_list<T>(
+    value: Value<'_>,
+    place: &str,
+    faults: &Faults<'_>,
+    read: impl Fn(Value<'_>, &str) -> Option<T>,
+) -> Option<Vec<T>> {
+    let DeValue::Array(items) = value.get_ref() else {
+        return wrong_type(value, "a list of replies", faults);
+    };
+    if items.is_empty() {
+        faults.push(Fault::at(value.span(), "a list without a reply"));
+    }
+    let items: Vec<_> =
+        items.iter().zip(1..).map(|(item, number)| read(item, &format!("{place}.{number}"))).collect();
+    items.into_iter().collect()
+}
+
+fn read_kinds(table: &Table<'_>, templates: Templates<'_>, place: &str) -> Option<Action> {
     let given: Vec<_> = KINDS.into_iter().filter(|kind| table.value(kind).is_some()).collect();
     if given.len() != 1 {
         let several = if given.is_empty() { "no kind" } else { "several kinds" };
         let fault = Fault::at(table.span.clone(), format!("this reply has {several}"));
         table.faults.push(fault.cure(format!("give one of: {}", KINDS.join(", "))));
     }
-    let actions: Vec<_> = given.into_iter().map(|kind| read_kind(kind, &table, templates)).collect();
-    table.finish();
-    actions.into_iter().next().flatten()
+    let count = templates.optional(table, "count");
+    if count.is_some() && given != ["news"] {
+        table.faults.push(Fault::at(table.key_span("count"), "`count` belongs to `news`"));
+    }
+    let actions: Vec<_> = given.into_iter().map(|kind| read_kind(kind, table, templates, place)).collect();
+    match actions.into_iter().next().flatten() {
+        Some(Action::News { articles, .. }) => Some(Action::News { articles, count }),
+        action => action,
+    }
 }
 
-fn read_kind(kind: &'static str, reply: &Table<'_>, templates: Templates<'_>) -> Option<Action> {
+fn read_kind(kind: &'static str, reply: &Table<'_>, templates: Templates<'_>, place: &str) -> Option<Action> {
     let inner = |noun| reply.table(kind, noun);
     match kind {
-        "text" => Some(read_text(&reply.text(kind)?, reply, templates)),
+        "text" => Some(read_text(&reply.text(kind)?, reply.faults, templates)),
         "image" => media_id(inner("image key")?, templates).map(|media_id| Action::Image { media_id }),
         "voice" => media_id(inner("voice key")?, templates).map(|media_id| Action::Voice { media_id }),
         "video" => read_video(inner("video key")?, templates),
@@ -104,15 +207,49 @@ fn read_kind(kind: &'static str, reply: &Table<'_>, templates: Templates<'_>) ->
         "news" => read_news(reply, templates),
         "transfer" => read_transfer(reply),
         "transfer_ai" => only_true(reply, kind).then_some(Action::TransferBizAiIvr),
+        "random" => read_random(reply.value(kind)?, templates, place, reply.faults),
+        "round_robin" => read_round_robin(reply.value(kind)?, templates, place, reply.faults),
         _ => only_true(reply, kind).then_some(Action::None),
     }
 }
 
-fn read_text(text: &Text<'_>, table: &Table<'_>, templates: Templates<'_>) -> Action {
-    let template = templates.read(text, table);
+/// A list of replies, each a table with a `weight` beside its kind if it wants one.
+fn read_random(
+    value: Value<'_>,
+    templates: Templates<'_>,
+    place: &str,
+    faults: &Faults<'_>,
+) -> Option<Action> {
+    let choices = read_list(value, place, faults, |item, place| {
+        if !item.get_ref().is_table() {
+            return Some(Choice { weight: 1, then: read_value(item, templates, place, faults)? });
+        }
+        let table = Table::from_value(item, "choice", faults)?;
+        let weight = table.integer_within("weight", "parts", 1..=MAX_WEIGHT).unwrap_or(1);
+        let then = read_kinds(&table, templates, place);
+        table.finish();
+        Some(Choice { weight, then: then? })
+    })?;
+    Some(Action::Random(choices))
+}
+
+fn read_round_robin(
+    value: Value<'_>,
+    templates: Templates<'_>,
+    place: &str,
+    faults: &Faults<'_>,
+) -> Option<Action> {
+    let actions = read_list(value, place, faults, |item, place| read_value(item, templates, place, faults))?;
+    let fault = Fault::at(value.span(), "who had the last turn is not remembered yet");
+    faults.push(fault.cure("until it is, one of these is taken by chance, as by `random`").warning());
+    Some(Action::RoundRobin { key: format!("round-robin/{place}"), actions })
+}
+
+fn read_text(text: &Text<'_>, faults: &Faults<'_>, templates: Templates<'_>) -> Action {
+    let template = templates.read(text, faults);
     if template.is_plain() && text.value.len() > MAX_TEXT_BYTES {
         let message = format!("this text has {} bytes; WeChat takes {MAX_TEXT_BYTES}", text.value.len());
-        table.faults.push(Fault::at(text.span.clone(), message).cure("the rest would be cut off").warning());
+        faults.push(Fault::at(text.span.clone(), message).cure("the rest would be cut off").warning());
     }
     Action::Text(template)
 }
@@ -154,7 +291,8 @@ fn read_news(reply: &Table<'_>, templates: Templates<'_>) -> Option<Action> {
     }
     // Read all of them before an incomplete one ends it.
     let articles: Vec<_> = articles.into_iter().map(|table| read_article(table, templates)).collect();
-    articles.into_iter().collect::<Option<_>>().map(Action::News)
+    let articles = articles.into_iter().collect::<Option<_>>()?;
+    Some(Action::News { articles, count: None })
 }
 
 fn read_article(table: Table<'_>, templates: Templates<'_>) -> Option<ArticleTemplate> {
@@ -187,3 +325,6 @@ fn only_true(table: &Table<'_>, key: &'static str) -> bool {
     }
     flag == Some(true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::OFlags;
 use sha1::{Digest, Sha1};
 
-use super::load::read_file;
+use crate::files::read_file;
 
 /// What group and others must not have: the right to write.
 const FOREIGN_WRITE: u32 = 0o022;

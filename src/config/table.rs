@@ -248,6 +248,20 @@ impl<'t> Table<'t> {
         items.iter().filter_map(|item| Self::from_value(item, key_noun, self.faults)).collect()
     }
 
+    /// The tables in a table whose keys are names of the operator's choice: `[key.name]`.
+    pub(super) fn named_tables(
+        &self,
+        key: &'static str,
+        key_noun: &'static str,
+    ) -> Vec<(Text<'t>, Table<'t>)> {
+        let Some(entries) = self.table(key, key_noun).map(|table| table.entries) else { return Vec::new() };
+        let named = entries.iter().filter_map(|(name, value)| {
+            let table = Self::from_value(value, key_noun, self.faults)?;
+            Some((Text { value: name.get_ref(), span: name.span() }, table))
+        });
+        named.collect()
+    }
+
     /// Reports the keys that nobody asked for.
     pub(super) fn finish(self) {
         let known = self.known.into_inner();

@@ -83,7 +83,7 @@ fn all_faults_are_told_at_once_each_with_its_place() {
             "3:8 `mode`: no mode `safe`; there are any, plaintext, compatible, secure",
             "5:12 expected a text in quotes, found integer",
             "7:10 unknown condition `txt`",
-            "8:9 expected a text or a table, found integer",
+            "8:9 expected a text, a table or a list of them, found integer",
             "10:16 bad regular expression: unclosed group",
             "11:9 the template names `nobody`, which there is not",
             "12:2 unknown table `extra`",

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::fault::Fault;
-use super::load::{others_may_write, permissions_warning, read_file};
+use super::load::{others_may_write, permissions_warning};
 use super::table::{Table, Value, text, wrong_type};
+use crate::files::read_file;
 use crate::secret::Secret;
 
 /// `4.5s`, `10m`, `1h 30m`.

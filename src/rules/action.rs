@@ -1,7 +1,10 @@
-//! What a rule does: today a reply that follows from the config and the message alone.
+//! What a rule does: today replies that follow from the config, its tables and the message alone.
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::choice::{Choice, Chooser};
 use super::template::{Scope, Template, TemplateError};
 use crate::wechat::reply::{Article, Reply};
 
@@ -43,7 +46,12 @@ pub enum Action {
         thumb_media_id: Template,
     },
     /// Articles.
-    News(Vec<ArticleTemplate>),
+    News {
+        /// In their order.
+        articles: Vec<ArticleTemplate>,
+        /// How many of them, if it makes a number; else all.
+        count: Option<Template>,
+    },
     /// Hands the message over to the human customer service (客服).
     TransferCustomerService {
         /// Only to this agent.
@@ -53,6 +61,17 @@ pub enum Action {
     TransferBizAiIvr,
     /// Nothing: `success`.
     None,
+    /// All of these, one after the other.
+    Several(Vec<Action>),
+    /// One of these, by chance.
+    Random(Vec<Choice>),
+    /// Each in its turn.
+    RoundRobin {
+        /// Under this, turns are counted.
+        key: String,
+        /// At least one.
+        actions: Vec<Action>,
+    },
 }
 
 /// One article of [`Action::News`].
@@ -69,15 +88,29 @@ pub struct ArticleTemplate {
 }
 
 impl Action {
-    /// The reply to the message in `scope`; `None` is `success`.
+    /// The replies to the message in `scope`, in their order; none is `success`.
     ///
     /// # Errors
     ///
     /// If a template cannot be filled in.
-    pub fn reply(&self, scope: &Scope<'_>) -> Result<Option<Reply>, TemplateError> {
-        let fill = |template: &Template| template.render(scope).map(std::borrow::Cow::into_owned);
+    pub fn replies(&self, scope: &Scope<'_>, chooser: Chooser<'_>) -> Result<Vec<Reply>, TemplateError> {
+        let chosen = match self {
+            Self::Several(actions) => {
+                let replies = actions.iter().map(|action| action.replies(scope, chooser));
+                return Ok(replies.collect::<Result<Vec<_>, _>>()?.concat());
+            }
+            Self::Random(choices) => chooser.by_chance(choices),
+            Self::RoundRobin { key, actions } => chooser.in_turn(key, actions),
+            single => return Ok(single.reply(scope)?.into_iter().collect()),
+        };
+        chosen.map_or_else(|| Ok(Vec::new()), |action| action.replies(scope, chooser))
+    }
+
+    /// The reply of an action that is one by itself.
+    fn reply(&self, scope: &Scope<'_>) -> Result<Option<Reply>, TemplateError> {
+        let fill = |template: &Template| template.render(scope).map(Cow::into_owned);
         Ok(Some(match self {
-            Self::Text(text) => Reply::Text { content: fill(text)? },
+            Self::Text(text) => Reply::Text { content: text.render_text(scope)?.into_owned() },
             Self::Image { media_id } => Reply::Image { media_id: fill(media_id)? },
             Self::Voice { media_id } => Reply::Voice { media_id: fill(media_id)? },
             Self::Video { media_id, title, description } => Reply::Video {
@@ -92,39 +125,24 @@ impl Action {
                 hq_music_url: fill(hq_music_url)?,
                 thumb_media_id: fill(thumb_media_id)?,
             },
-            Self::News(articles) => Reply::News {
-                articles: articles.iter().map(|article| article.fill(scope)).collect::<Result<_, _>>()?,
-            },
+            Self::News { articles, count } => {
+                let count = count.as_ref().map(&fill).transpose()?;
+                let count = count.and_then(|count| count.trim().parse().ok()).unwrap_or(articles.len());
+                let articles = articles.iter().take(count.max(1)).map(|article| article.fill(scope));
+                Reply::News { articles: articles.collect::<Result<_, _>>()? }
+            }
             Self::TransferCustomerService { kf_account } => {
                 Reply::TransferCustomerService { kf_account: kf_account.clone() }
             }
             Self::TransferBizAiIvr => Reply::TransferBizAiIvr,
-            Self::None => return Ok(None),
+            Self::None | Self::Several(_) | Self::Random(_) | Self::RoundRobin { .. } => return Ok(None),
         }))
-    }
-
-    /// All templates of the action, for the check of a config.
-    #[must_use]
-    pub fn templates(&self) -> Vec<&Template> {
-        match self {
-            Self::Text(text) => vec![text],
-            Self::Image { media_id } | Self::Voice { media_id } => vec![media_id],
-            Self::Video { media_id, title, description } => vec![media_id, title, description],
-            Self::Music { title, description, music_url, hq_music_url, thumb_media_id } => {
-                vec![title, description, music_url, hq_music_url, thumb_media_id]
-            }
-            Self::News(articles) => articles
-                .iter()
-                .flat_map(|article| [&article.title, &article.description, &article.pic_url, &article.url])
-                .collect(),
-            Self::TransferCustomerService { .. } | Self::TransferBizAiIvr | Self::None => Vec::new(),
-        }
     }
 }
 
 impl ArticleTemplate {
     fn fill(&self, scope: &Scope<'_>) -> Result<Article, TemplateError> {
-        let fill = |template: &Template| template.render(scope).map(std::borrow::Cow::into_owned);
+        let fill = |template: &Template| template.render(scope).map(Cow::into_owned);
         Ok(Article {
             title: fill(&self.title)?,
             description: fill(&self.description)?,

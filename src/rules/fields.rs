@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use minijinja::Value;
 
+use crate::wechat::message::Message;
 use crate::wechat::xml::Element;
 
 /// The name of an XML element as templates and handlers write it: `PicUrl` becomes `pic_url`, `Location_X`
@@ -27,6 +28,15 @@ pub fn snake_case(element: &str) -> String {
             name
         }
     }
+}
+
+/// The names of all fields that messages are known to have.
+#[must_use]
+pub fn known_fields() -> Vec<String> {
+    let mut names: Vec<_> = Message::known_elements().into_iter().map(snake_case).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// What a template finds under one name.

@@ -4,16 +4,22 @@
 //! before a message needs it: under CGI a process sees one message only.
 
 mod action;
+mod choice;
 mod condition;
+mod engine;
 mod fields;
 mod guard;
+mod markup;
 mod stored;
+mod tables;
 mod template;
 
 pub use action::{Action, ArticleTemplate};
+pub use choice::{Choice, Chooser};
 pub use condition::{Captures, Condition, Pattern, PatternError, Subject, Test};
-pub use fields::snake_case;
-pub use template::{BUILT_IN_NAMES, Scope, Template, TemplateError};
+pub use fields::{known_fields, snake_case};
+pub use tables::{MAX_TABLE, Rows, Table, Tables};
+pub use template::{BUILT_IN_NAMES, Scope, Session, Template, TemplateError};
 
 use std::sync::Arc;
 
@@ -35,6 +41,8 @@ pub struct Rule {
     pub when: Condition,
     /// What it does then.
     pub then: Action,
+    /// What it is for, in a user's words: a line of `rules_help`.
+    pub help: Option<String>,
     /// What is answered if the action fails; without it: `success`.
     pub on_error: Option<Template>,
 }
@@ -110,6 +118,13 @@ impl Rules {
     #[must_use]
     pub fn default_rule(&self) -> Option<&Rule> {
         self.default.as_deref()
+    }
+
+    /// What the rules are for, to show to users: the `help` of each that has one, a line each.
+    #[must_use]
+    pub fn help(&self) -> String {
+        let lines: Vec<_> = self.iter().filter_map(|rule| rule.help.clone()).collect();
+        lines.join("\n")
     }
 
     /// The first rule that meets `message`. `[default]` answers what a person sent; events and types that we do not

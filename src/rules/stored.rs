@@ -103,6 +103,7 @@ mod tests {
             line: 10 * number,
             when: Condition(tests),
             then: Action::Text(Template::new(format!("{{{{ message.content }}}} {number}"))),
+            help: None,
             on_error: None,
         };
         let default = rule(0, Vec::new());

@@ -5,34 +5,29 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jiff::Timestamp;
-use jiff::tz::Offset;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
+use minijinja::value::Serde;
+use minijinja::{ErrorKind, Value};
 use serde::{Deserialize, Serialize};
 
+use super::Rules;
 use super::condition::Captures;
+use super::engine::{self, china_time, environment};
 use super::fields::{self, Field};
+use super::markup::Patchwork;
+use super::tables::Tables;
 use crate::clock::unix_seconds;
 use crate::wechat::message::Message;
 use crate::wechat::xml;
 
 /// Names that a template finds always; no capture may be called so.
-pub const BUILT_IN_NAMES: [&str; 5] = ["message", "account", "rule", "now", "timestamp"];
+pub const BUILT_IN_NAMES: [&str; 9] =
+    ["message", "openid", "account", "session", "table", "rule", "rules_help", "now", "timestamp"];
 
-/// Steps that a template may take, so that a loop in one cannot hold a message up.
-const FUEL: u64 = 100_000;
-
-/// The longest text that a template may make, bytes; WeChat takes far less.
-const MAX_RENDERED: usize = 64 << 10;
-
-/// The most numbers in a `range`.
-const MAX_RANGE: usize = 1000;
+/// What is remembered of a user from message to message, by name.
+pub type Session = serde_json::Map<String, serde_json::Value>;
 
 /// What templates are tried with when a config is checked.
 const SAMPLE_MESSAGE: &str = "<xml><ToUserName>gh_1</ToUserName><FromUserName>oUser</FromUserName><CreateTime>1\
@@ -49,6 +44,12 @@ pub struct Scope<'a> {
     pub app_id: Option<&'a str>,
     /// The name of the rule: `rule`.
     pub rule: Option<&'a str>,
+    /// All rules: those with a `help` make `rules_help`.
+    pub rules: &'a Rules,
+    /// What can be looked up: `table.prices["…"]`.
+    pub tables: &'a Tables,
+    /// What is remembered of the user: `session.step`.
+    pub session: &'a Session,
     /// The time: `now` in China's time, `timestamp` in Unix seconds.
     pub now: SystemTime,
 }
@@ -104,7 +105,8 @@ impl Template {
         self.form == Form::Plain
     }
 
-    /// The names that the template speaks of and does not set itself, sorted; for the check of a config.
+    /// The names that the template speaks of and does not set itself, sorted, with the fields that follow them
+    /// (`message.content`); for the check of a config.
     ///
     /// # Errors
     ///
@@ -114,7 +116,7 @@ impl Template {
             return Ok(Vec::new());
         }
         let environment = environment();
-        let names = environment.template_from_str(&self.source)?.undeclared_variables(false);
+        let names = environment.template_from_str(&self.source)?.undeclared_variables(true);
         // `range` and the other functions of the language are no variables.
         let is_variable = |name: &String| environment.globals().all(|(known, _)| known != name);
         let mut names: Vec<String> = names.into_iter().filter(is_variable).collect();
@@ -126,15 +128,24 @@ impl Template {
     /// A word of the template that the language does not know: a filter, a test, a function. Found by filling the
     /// template in once with a sample message, so what stands in a branch that the sample does not take stays unseen.
     #[must_use]
-    pub fn unknown_word(&self, captures: &[String]) -> Option<String> {
+    pub fn unknown_word(&self, captures: &[String], tables: &Tables) -> Option<String> {
         if self.form != Form::Jinja {
             return None;
         }
         let sample = xml::parse(SAMPLE_MESSAGE.as_bytes()).ok()?;
         let message = Message::from_xml(&sample).ok()?;
         let captures = captures.iter().map(|name| (name.clone(), "x")).collect();
-        let scope =
-            Scope { message: &message, captures: &captures, app_id: None, rule: None, now: UNIX_EPOCH };
+        let (rules, session) = (&Rules::default(), &Session::new());
+        let scope = Scope {
+            message: &message,
+            captures: &captures,
+            app_id: None,
+            rule: None,
+            rules,
+            tables,
+            session,
+            now: UNIX_EPOCH,
+        };
         let TemplateError(error) = self.render_by_engine(&scope).err()?;
         let is_unknown = matches!(
             error.kind(),
@@ -153,47 +164,47 @@ impl Template {
     /// If it is not a template, does what cannot be done with the values at hand, or makes more than
     /// 64 KiB.
     pub fn render(&self, scope: &Scope<'_>) -> Result<Cow<'_, str>, TemplateError> {
+        self.patch(scope, Patchwork::into_raw)
+    }
+
+    /// Fills it in as a text in which WeChat shows links: what is filled in makes none, and stays inside the
+    /// template's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Template::render`].
+    pub fn render_text(&self, scope: &Scope<'_>) -> Result<Cow<'_, str>, TemplateError> {
+        self.patch(scope, Patchwork::into_text)
+    }
+
+    fn patch(
+        &self,
+        scope: &Scope<'_>,
+        finish: fn(Patchwork) -> String,
+    ) -> Result<Cow<'_, str>, TemplateError> {
         let by_name = match &self.form {
             Form::Plain => return Ok(Cow::Borrowed(&self.source)),
             Form::Names(segments) => self.fill(segments, scope),
             Form::Jinja => None,
         };
-        by_name.map_or_else(|| self.render_by_engine(scope), Ok).map(Cow::Owned)
+        let filled = by_name.map_or_else(|| self.render_by_engine(scope), Ok)?;
+        Ok(Cow::Owned(finish(filled)))
     }
 
     /// `None` if a name stands for more than a text.
-    fn fill(&self, segments: &[Segment], scope: &Scope<'_>) -> Option<String> {
-        let mut filled = String::with_capacity(self.source.len() + 32);
+    fn fill(&self, segments: &[Segment], scope: &Scope<'_>) -> Option<Patchwork> {
+        let mut filled = Patchwork::with_capacity(self.source.len() + 32);
         for segment in segments {
             match segment {
-                Segment::Text(range) => filled.push_str(&self.source[range.clone()]),
-                Segment::Name(range) => filled.push_str(&scope.get(&self.source[range.clone()])?),
+                Segment::Text(range) => filled.push(&self.source[range.clone()]),
+                Segment::Name(range) => filled.push_foreign(&scope.get(&self.source[range.clone()])?),
             }
         }
         Some(filled)
     }
 
-    fn render_by_engine(&self, scope: &Scope<'_>) -> Result<String, TemplateError> {
-        let mut rendered = Bounded(Vec::new());
-        environment().template_from_str(&self.source)?.render_captured_to(scope.to_value(), &mut rendered)?;
-        Ok(String::from_utf8_lossy(&rendered.0).into_owned())
-    }
-}
-
-/// Takes no more than 64 KiB.
-struct Bounded(Vec<u8>);
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_RENDERED {
-            return Err(io::Error::other("the template makes too long a text"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn render_by_engine(&self, scope: &Scope<'_>) -> Result<Patchwork, TemplateError> {
+        Ok(engine::render(&self.source, scope.to_value(&self.source))?)
     }
 }
 
@@ -234,12 +245,13 @@ fn names_only(source: &str) -> Option<Vec<Segment>> {
     Some(segments)
 }
 
-/// `city`, `message.content` or `account.app_id`; no word of the template language.
+/// `city`, `message.content` or `account.app_id`; no word of the template language, and nothing that is more than a text.
 fn is_plain_name(name: &str) -> bool {
     let (root, field) = name.split_once('.').map_or((name, None), |(root, field)| (root, Some(field)));
     let holds_fields = matches!(root, "message" | "account");
     is_identifier(root)
         && !matches!(root, "true" | "false" | "none" | "True" | "False" | "None" | "not" | "loop" | "self")
+        && !matches!(root, "session" | "table" | "rules_help")
         && holds_fields == field.is_some()
         && field.is_none_or(is_identifier)
 }
@@ -261,7 +273,8 @@ impl Scope<'_> {
             Some(("account", "app_id")) => self.app_id,
             Some(_) => None,
             None => match name {
-                "now" => return Some(Cow::Owned(beijing_time(self.now))),
+                "openid" => Some(self.message.from_user),
+                "now" => return Some(Cow::Owned(china_time(self.now))),
                 "timestamp" => return Some(Cow::Owned(unix_seconds(self.now).to_string())),
                 "rule" => self.rule,
                 capture => self.captures.get(capture),
@@ -270,63 +283,24 @@ impl Scope<'_> {
         Some(Cow::Borrowed(value.unwrap_or_default()))
     }
 
-    fn to_value(self) -> Value {
+    /// What a template written as `source` finds.
+    fn to_value(self, source: &str) -> Value {
         let mut names: BTreeMap<&str, Value> =
             self.captures.iter().map(|(name, text)| (name, Value::from(text))).collect();
         names.insert("message", fields::to_value(self.message.fields()));
+        names.insert("openid", Value::from(self.message.from_user));
         names.insert("account", Value::from_pairs(self.app_id.map(|app_id| ("app_id", app_id))));
+        names.insert("session", Value::from(Serde(self.session)));
+        names.insert("table", self.tables.to_value());
         names.insert("rule", self.rule.map_or(Value::UNDEFINED, Value::from));
-        names.insert("now", Value::from(beijing_time(self.now)));
+        names.insert("now", Value::from(china_time(self.now)));
         names.insert("timestamp", Value::from(unix_seconds(self.now)));
+        // All rules are gone through for it. The words are the operator's.
+        if source.contains("rules_help") {
+            names.insert("rules_help", Value::from_safe_string(self.rules.help()));
+        }
         Value::from_pairs(names)
     }
-}
-
-/// The time of day in China, where the users are: UTC+8 all the year, so no time-zone files are read.
-fn beijing_time(now: SystemTime) -> String {
-    let time = Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH);
-    Offset::constant(8).to_datetime(time).strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-fn environment() -> &'static Environment<'static> {
-    static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
-    ENVIRONMENT.get_or_init(|| {
-        let mut environment = Environment::new();
-        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
-            environment.set_syntax(syntax);
-        }
-        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
-        environment.set_fuel(Some(FUEL));
-        // Fuel counts steps, not bytes: what makes much out of little in one step is bounded or left out.
-        environment.add_filter("replace", replace);
-        environment.add_function("range", range);
-        for filter in ["indent", "format", "batch", "slice"] {
-            environment.remove_filter(filter);
-        }
-        // What lives on from one turn of a loop to the next can double in each.
-        environment.remove_global("namespace");
-        environment
-    })
-}
-
-/// The function `range`, for no more turns than a reply can want: filters go through all of it in one step.
-fn range(lower: isize, upper: Option<isize>, step: Option<isize>) -> Result<Value, minijinja::Error> {
-    let (from, to) = upper.map_or((0, lower), |upper| (lower, upper));
-    let step = step.unwrap_or(1);
-    if step == 0 || to.abs_diff(from) / step.unsigned_abs() > MAX_RANGE {
-        let detail = format!("a range has a step and at most {MAX_RANGE} numbers");
-        return Err(minijinja::Error::new(ErrorKind::InvalidOperation, detail));
-    }
-    minijinja::functions::range(lower, upper, Some(step))
-}
-
-/// The filter `replace`, with a bound on what it makes.
-fn replace(text: &str, from: &str, to: &str) -> Result<String, minijinja::Error> {
-    let grown = text.len() + text.matches(from).count().saturating_mul(to.len());
-    if grown > MAX_RENDERED {
-        return Err(minijinja::Error::new(ErrorKind::InvalidOperation, "the replaced text is too long"));
-    }
-    Ok(text.replace(from, to))
 }
 
 #[cfg(test)]
@@ -340,13 +314,42 @@ mod tests {
         <Info><Label>甲</Label></Info></xml>";
 
     fn render(template: &Template) -> Result<String, TemplateError> {
+        render_with(template, &Tables::default(), Template::render)
+    }
+
+    fn text(source: &str) -> String {
+        render_with(&Template::new(source.to_owned()), &Tables::default(), Template::render_text).unwrap()
+    }
+
+    type Render = for<'t> fn(&'t Template, &Scope<'_>) -> Result<Cow<'t, str>, TemplateError>;
+
+    fn render_with(template: &Template, tables: &Tables, render: Render) -> Result<String, TemplateError> {
         let root = xml::parse(BODY.as_bytes()).unwrap();
         let message = Message::from_xml(&root).unwrap();
         let captures = Captures::default();
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let scope =
-            Scope { message: &message, captures: &captures, app_id: Some("wx1"), rule: Some("r"), now };
-        template.render(&scope).map(Cow::into_owned)
+        let help = |help: &str| crate::rules::Rule {
+            name: None,
+            number: 1,
+            line: 1,
+            when: crate::rules::Condition::default(),
+            then: crate::rules::Action::None,
+            help: Some(help.to_owned()),
+            on_error: None,
+        };
+        let rules =
+            Rules::new(vec![help("天气：今天的天气"), help("<a href=\"https://a.example\">more</a>")], None);
+        let scope = Scope {
+            message: &message,
+            captures: &captures,
+            app_id: Some("wx1"),
+            rule: Some("r"),
+            rules: &rules,
+            tables,
+            session: &Session::new(),
+            now,
+        };
+        render(template, &scope).map(Cow::into_owned)
     }
 
     #[test]
@@ -367,6 +370,102 @@ mod tests {
             let engine = Template { form: Form::Jinja, ..template };
             assert_eq!(render(&engine).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn values_make_no_links_in_a_text_and_are_untouched_elsewhere() {
+        let hostile = "{{ '<' ~ 'a href=\"weixin://x\">' }}";
+        assert_eq!(
+            text(&format!("1 {hostile} <a href=\"u\">2</a>")),
+            "1 ＜a href=\"weixin://x\"> <a href=\"u\">2</a>"
+        );
+        assert_eq!(render(&Template::new(hostile.to_owned())).unwrap(), "<a href=\"weixin://x\">");
+        for (source, shown) in [
+            // Filters, blocks and loops keep apart what is whose.
+            ("{{ ('<a ' ~ openid)|upper }}", "＜A OUSER"),
+            ("{% set x %}<a href=\"u\">{{ '<a ' }}</a>{% endset %}{{ x }}", "<a href=\"u\">＜a </a>"),
+            (
+                "{% for i in ['<a b>', 'c'] %}<a href=\"/{{ i }}\">{% endfor %}",
+                "<a href=\"/%3Ca%20b%3E\"><a href=\"/c\">",
+            ),
+            ("{% autoescape false %}{{ '<a b>' }}{% endautoescape %}", "＜a b>"),
+            ("{{ {'k': '<a b>'} }}", "{'k': '＜a b>'}"),
+            ("{{ '<a b>'|json }} {{ '<a b>'|xml }}", "\"＜a b>\" &lt;a b&gt;"),
+            // The operator says that it is his.
+            ("{{ '<a href=\"u\">x</a>'|safe }}", "<a href=\"u\">x</a>"),
+            // A user cannot write the marks himself.
+            ("{{ '\u{2}<a b>\u{1}' }}", "＜a b>"),
+        ] {
+            assert_eq!(text(source), shown, "{source}");
+        }
+    }
+
+    #[test]
+    fn filters_write_for_other_languages() {
+        for (source, text) in [
+            (r#"{{ "<a b='c'>&\""|xml }}"#, "&lt;a b=&#39;c&#39;&gt;&amp;&quot;"),
+            ("{{ '你 &/'|urlencode }}", "%E4%BD%A0%20%26/"),
+            (r#"{{ "say \"hi\""|json }}{{ [1, none]|tojson }}"#, r#""say \"hi\""[1,null]"#),
+            (r#"{{ "it's; rm $x"|shell }}"#, r"'it'\''s; rm $x'"),
+        ] {
+            assert_eq!(render(&Template::new(source.to_owned())).unwrap(), text, "{source}");
+        }
+    }
+
+    #[test]
+    fn times_have_formats_and_zones() {
+        for (source, text) in [
+            ("{{ now|date }}", "2023-11-15 06:13:20"),
+            ("{{ timestamp|date('%H:%M') }}", "06:13"),
+            ("{{ message.create_time|date('%Y年%m月%d日') }}", "2023年11月15日"),
+            ("{{ now|date('%H:%M %Z', tz='America/New_York') }}", "17:13 EST"),
+            ("{{ now|date(format='%d %H:%M', tz='+05:30') }}", "15 03:43"),
+            ("{{ now|date('%H', tz='-03:00') }}", "19"),
+            ("{{ '2026-01-31'|date('%a') }}{{ '2026-01-31T23:30:00Z'|date('%d') }}", "Sat01"),
+        ] {
+            assert_eq!(render(&Template::new(source.to_owned())).unwrap(), text, "{source}");
+        }
+        for bad in [
+            "{{ 'soon'|date }}",
+            "{{ now|date(tz='Mars/Base') }}",
+            "{{ now|date('%Q%') }}",
+            "{{ now|date(zone='UTC') }}",
+        ] {
+            assert!(render(&Template::new(bad.to_owned())).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rules_tell_what_they_are_for_and_the_user_who_he_is() {
+        assert_eq!(
+            text("{{ openid }}:\n{{ rules_help }}{{ session.none }}"),
+            "oUser:\n天气：今天的天气\n<a href=\"https://a.example\">more</a>"
+        );
+    }
+
+    #[test]
+    fn tables_are_looked_up_and_one_that_cannot_be_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prices.csv");
+        std::fs::write(&path, "name,price\noUser,5.5\n梨,7\n").unwrap();
+        let table = |path: &std::path::Path| crate::rules::Table::new(path.to_owned(), None);
+        let tables = [("prices", table(&path)), ("gone", table(&folder.path().join("gone.csv")))];
+        let tables: Tables = tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect();
+        let render =
+            |source: &str| render_with(&Template::new(source.to_owned()), &tables, Template::render_text);
+        for (source, text) in [
+            ("{{ table.prices[openid].price }}", "5.5"),
+            ("{{ table.prices['桃'].price }}|{{ table.prices[city].price }}|{{ table.none.x.y }}", "||"),
+            (
+                "{% for name in table.prices %}{{ name }} {{ table.prices[name].price }};{% endfor %}",
+                "oUser 5.5;梨 7;",
+            ),
+            ("{% if '梨' in table.prices %}yes{% endif %}{{ table.prices|length }}", "yes2"),
+        ] {
+            assert_eq!(render(source).unwrap(), text, "{source}");
+        }
+        let error = render("{{ table.gone[openid].price }}").unwrap_err().to_string();
+        assert!(error.contains("table `gone`: cannot read"), "{error}");
     }
 
     #[test]
@@ -415,7 +514,9 @@ mod tests {
 
     #[test]
     fn a_word_that_the_language_does_not_know_is_found() {
-        let unknown = |source: &str| Template::new(source.to_owned()).unknown_word(&["city".to_owned()]);
+        let unknown = |source: &str| {
+            Template::new(source.to_owned()).unknown_word(&["city".to_owned()], &Tables::default())
+        };
         assert!(unknown("{{ message.content|uper }}").unwrap().contains("uper"));
         assert!(unknown("{% if city is evenn %}{% endif %}").unwrap().contains("evenn"));
         assert_eq!(
@@ -429,7 +530,7 @@ mod tests {
     fn the_names_that_a_template_wants_are_told() {
         let template =
             Template::new("{{ message.content }}{% set x = 1 %}{{ x }}{{ city }}{{ range(3) }}".to_owned());
-        assert_eq!(template.names().unwrap(), ["city", "message"]);
+        assert_eq!(template.names().unwrap(), ["city", "message.content"]);
         let many = Template::new("{{ h }}{{ g }}{{ f }}{{ e }}{{ d }}{{ c }}{{ b }}{{ a }}".to_owned());
         assert_eq!(many.names().unwrap(), ["a", "b", "c", "d", "e", "f", "g", "h"]);
         assert!(Template::new("no braces".to_owned()).is_plain());

@@ -741,6 +741,10 @@ impl<'m> Record<'m> for Event<'m> {
     fn read(fields: &'m Element<'m>) -> Self {
         Self::of_kind(fields.child_text("Event").unwrap_or_default(), fields)
     }
+
+    fn each_path(each: &mut dyn FnMut(&'static str)) {
+        Event::each_path(each);
+    }
 }
 
 impl<'m> Event<'m> {

@@ -12,6 +12,9 @@ use super::xml::Element;
 pub(super) trait Record<'m>: Sized {
     /// Never fails: what is absent or unreadable is `None`, since fields come, go and change over the years.
     fn read(fields: &'m Element<'m>) -> Self;
+
+    /// Calls `each` with the place of every field.
+    fn each_path(each: &mut dyn FnMut(&'static str));
 }
 
 /// The type of a field.
@@ -110,6 +113,10 @@ macro_rules! record {
             fn read(fields: &$m $crate::wechat::xml::Element<$m>) -> Self {
                 Self { $( $field: $crate::wechat::field::Field::read(fields, $path), )* }
             }
+
+            fn each_path(each: &mut dyn FnMut(&'static str)) {
+                $( each($path); )*
+            }
         }
 
         impl<$m> $crate::wechat::field::Value<$m> for $Name<$m> {
@@ -166,6 +173,14 @@ macro_rules! kinds {
                     $( Self::$Variant { .. } => $wire, )*
                     Self::Unknown { name } => name,
                 }
+            }
+
+            /// Calls `each` with the place of every field that a kind has.
+            pub(super) fn each_path(each: &mut dyn FnMut(&'static str)) {
+                $(
+                    $( $( each($path); )* )?
+                    $( <$Record as $crate::wechat::field::Record<$m>>::each_path(each); )?
+                )*
             }
 
             /// The kind called `name`, filled from `fields`.

@@ -30,6 +30,20 @@ pub struct Message<'m> {
     fields: &'m Element<'m>,
 }
 
+/// The elements that every kind of message may have.
+const FRAME: [&str; 10] = [
+    "ToUserName",
+    "FromUserName",
+    "CreateTime",
+    "MsgType",
+    "Event",
+    "MsgId",
+    "MsgID",
+    "MsgDataId",
+    "Idx",
+    "BusinessId",
+];
+
 /// Why a document is no message. Names the element; its value may be anybody's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
@@ -73,6 +87,14 @@ impl<'m> Message<'m> {
     #[must_use]
     pub fn fields(&self) -> &'m Element<'m> {
         self.fields
+    }
+
+    /// The elements of a document that are known to have a meaning, whatever its kind; some come more than once.
+    #[must_use]
+    pub fn known_elements() -> Vec<&'static str> {
+        let mut elements = FRAME.to_vec();
+        Content::each_path(&mut |path| elements.extend(path.split('/').next()));
+        elements
     }
 
     /// The event, if it is one.
@@ -492,5 +514,15 @@ mod tests {
             xml::push_cdata(&mut body, &text);
             with_message(&format!("{body}</{name}>"), |m| drop(m.map(|m| format!("{m:?}"))));
         }
+    }
+
+    #[test]
+    fn the_known_elements_are_those_of_all_kinds_and_of_the_frame() {
+        let known = Message::known_elements();
+        for element in ["FromUserName", "Content", "PicUrl", "EventKey", "Ticket", "Latitude", "SendPicsInfo"]
+        {
+            assert!(known.contains(&element), "{element}");
+        }
+        assert!(!known.contains(&"Glue") && !known.iter().any(|element| element.contains('/')));
     }
 }
