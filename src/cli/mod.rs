@@ -5,6 +5,8 @@ pub mod fastcgi;
 mod init;
 mod sign;
 mod simulate;
+mod test;
+mod wechat;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,8 @@ enum Command {
     /// Be WeChat: send a message through the real door, in this process, and show the reply
     #[command(visible_alias = "sim")]
     Simulate(simulate::Args),
+    /// Run the golden tests beside a config: messages of users, and what they are to be answered
+    Test(test::Args),
     /// Print a signed query string, for curl or for running the CGI by hand
     Sign(sign::Args),
     /// Print a file to start with: a config, or what a web server needs
@@ -129,6 +133,7 @@ impl Command {
             Self::Fastcgi(args) => fastcgi::run(args, listeners, before_serving),
             Self::Check(args) => check::run(&args),
             Self::Simulate(args) => simulate::run(&args),
+            Self::Test(args) => test::run(&args),
             Self::Sign(args) => sign::run(&args),
             Self::Init(args) => init::run(&args),
             Self::Completions { shell } => {

@@ -6,6 +6,7 @@
 mod compiled;
 mod condition;
 pub mod fault;
+pub mod golden;
 mod last_good;
 pub mod load;
 pub mod places;
@@ -54,7 +55,7 @@ pub struct Config {
 }
 
 /// `[account]`: who we are to WeChat.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AccountSettings {
     /// The Token (令牌) of the console, which signatures are made with.
     pub token: Secret,

@@ -248,17 +248,22 @@ impl<'t> Table<'t> {
         items.iter().filter_map(|item| Self::from_value(item, key_noun, self.faults)).collect()
     }
 
+    /// All keys and values, for a table whose keys are not ours to know.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Text<'t>, Value<'t>)> {
+        let entries = self.entries.iter();
+        entries.map(|(name, value)| (Text { value: name.get_ref(), span: name.span() }, value))
+    }
+
     /// The tables in a table whose keys are names of the operator's choice: `[key.name]`.
     pub(super) fn named_tables(
         &self,
         key: &'static str,
         key_noun: &'static str,
     ) -> Vec<(Text<'t>, Table<'t>)> {
-        let Some(entries) = self.table(key, key_noun).map(|table| table.entries) else { return Vec::new() };
-        let named = entries.iter().filter_map(|(name, value)| {
-            let table = Self::from_value(value, key_noun, self.faults)?;
-            Some((Text { value: name.get_ref(), span: name.span() }, table))
-        });
+        let Some(table) = self.table(key, key_noun) else { return Vec::new() };
+        let named = table
+            .entries()
+            .filter_map(|(name, value)| Some((name, Self::from_value(value, key_noun, self.faults)?)));
         named.collect()
     }
 

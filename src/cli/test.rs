@@ -1,0 +1,388 @@
+//! `wxcgi test`: the golden tests beside a config. Each message goes through the real door and callback, in this process,
+//! at the time that the test says.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::wechat::{Push, WeChat, met_rule};
+use super::{ConfigArg, Failure, print, print_line};
+use crate::account::Account;
+use crate::callback::{Circumstances, SUCCESS, Terms, answer};
+use crate::config::AccountSettings;
+use crate::config::golden::{Expected, ExpectedRule, GoldenFile, GoldenTest};
+use crate::config::load::load;
+use crate::gateway::{Application, Responder, cgi};
+use crate::http::{Params, Request, Response};
+use crate::rules::Rule;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "A test, in a .toml file of the folder:
+  [[test]]
+  name = \"weather\"
+  user = \"oUser1\"
+  at = \"2026-11-21T09:00:00+08:00\"
+  send = \"天气\"      # or { event = \"CLICK\", key = \"V1001\" }, { type = \"image\", media_id = \"…\" }
+  expect = { rule = \"weather\", reply = \"北京天气挺好的！\" }")]
+pub(super) struct Args {
+    /// The folder of the tests, or one file of them [default: `tests` beside the config]
+    tests: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Write what is answered now into the tests that expect nothing yet
+    #[arg(long)]
+    record: bool,
+    /// Print a list of objects for a program: file, line, name, passed, expected, found
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let path = args.config.find()?;
+    let beside = || path.with_file_name("tests");
+    let files = files_in(&args.tests.clone().unwrap_or_else(beside))?;
+    crate::logging::start(log::LevelFilter::Warn, None);
+    let mut outcomes = Vec::new();
+    for file in &files {
+        // Each file begins anew: what users did in one is not known in the next.
+        let run = Run::new(&path)?;
+        outcomes.extend(run.file(file, args.record)?);
+    }
+    if args.json {
+        let json =
+            serde_json::to_string_pretty(&outcomes).map_err(|error| Failure::Failed(error.to_string()))?;
+        print_line(&json)?;
+    } else {
+        let told: String = outcomes.iter().map(Outcome::for_people).collect();
+        print(told.as_bytes())?;
+    }
+    judge(&outcomes, args.json)
+}
+
+/// The test files of a folder in the order of their names, or the one file that was named.
+fn files_in(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let failed = |why: String| Failure::Failed(format!("{}: {why}", path.display()));
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).map_err(|error| failed(format!("there are no tests ({error})")))?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "toml"));
+    files.sort();
+    if files.is_empty() { Err(failed("there are no tests (*.toml)".to_owned())) } else { Ok(files) }
+}
+
+fn judge(outcomes: &[Outcome], json: bool) -> Result<(), Failure> {
+    let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is(outcome)).count();
+    let (failed, recorded) = (count(|it| !it.passed), count(|it| it.recorded));
+    let tests = match outcomes.len() {
+        1 => "1 test".to_owned(),
+        count => format!("{count} tests"),
+    };
+    if failed > 0 {
+        return Err(Failure::Failed(format!("{failed} of {tests} failed")));
+    }
+    if outcomes.is_empty() {
+        return Err(Failure::Failed("there are no tests in these files".to_owned()));
+    }
+    let recorded = if recorded > 0 { format!(", {recorded} recorded") } else { String::new() };
+    if json { Ok(()) } else { print_line(&format!("wxcgi: {tests} passed{recorded}")) }
+}
+
+/// An account whose users are about to send something.
+struct Run {
+    settings: AccountSettings,
+    terms: Terms,
+}
+
+/// What became of one test.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    file: String,
+    line: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    passed: bool,
+    recorded: bool,
+    sent: String,
+    expected: Answer,
+    found: Answer,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    complaints: Vec<String>,
+}
+
+/// A rule and a reply as a test file writes them; `null` if it does not matter.
+#[derive(Debug, PartialEq, Serialize)]
+struct Answer {
+    rule: Value,
+    reply: Value,
+}
+
+impl Run {
+    fn new(path: &Path) -> Result<Self, Failure> {
+        let config = load(path)?.config;
+        Ok(Self { settings: config.account.clone(), terms: Account::new(config).terms })
+    }
+
+    /// Runs the tests of one file, one after the other.
+    fn file(&self, path: &Path, record: bool) -> Result<Vec<Outcome>, Failure> {
+        let file = GoldenFile::read(path)?;
+        let mut outcomes = Vec::new();
+        let mut text = file.text;
+        let mut added = 0;
+        for (number, test) in (1..).zip(&file.tests) {
+            let mut outcome = self.test(test, number)?;
+            outcome.file = path.display().to_string();
+            if record && test.expected.is_none() {
+                let line = outcome.found.as_line(text[..test.insert_at + added].ends_with('\n'));
+                text.insert_str(test.insert_at + added, &line);
+                added += line.len();
+                (outcome.recorded, outcome.passed) = (true, outcome.complaints.is_empty());
+            }
+            outcomes.push(outcome);
+        }
+        if added > 0 {
+            fs::write(path, text)
+                .map_err(|error| Failure::Failed(format!("cannot write `{}`: {error}", path.display())))?;
+        }
+        Ok(outcomes)
+    }
+
+    fn test(&self, test: &GoldenTest, number: u64) -> Result<Outcome, Failure> {
+        let mut fields = test.fields.clone();
+        let is = |name: &str| fields.iter().any(|(known, _)| known == name);
+        if !is("Event") && !is("MsgId") {
+            fields.push(("MsgId".to_owned(), (24_000_000_000_000_000 + number).to_string()));
+        }
+        let now = test.at.unwrap_or_else(SystemTime::now);
+        let push = Push { openid: test.user.clone(), fields };
+        let wechat = WeChat::new(&push, None, &self.settings, now)?;
+        let rule = met_rule(&self.terms.rules, &wechat.message);
+        let app = Moment { terms: &self.terms, now };
+        let document = cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &app);
+        let received = wechat.receive(&document)?;
+        let found = Answer { rule: rule.as_deref().map_or(false.into(), called), reply: received.written };
+        let passed = test.expected.as_ref().is_some_and(|expected| {
+            is_expected(expected, rule.as_deref(), &found.reply) && received.complaints.is_empty()
+        });
+        Ok(Outcome {
+            file: String::new(),
+            line: test.line,
+            name: test.name.clone(),
+            passed,
+            recorded: false,
+            sent: sent(&test.fields),
+            expected: Answer::of(test.expected.as_ref()),
+            found,
+            complaints: received.complaints,
+        })
+    }
+}
+
+/// The account at a moment, with the same chance each time: of several replies always the same is chosen.
+struct Moment<'a> {
+    terms: &'a Terms,
+    now: SystemTime,
+}
+
+impl Application for Moment<'_> {
+    fn max_body(&self, _: &Params) -> usize {
+        usize::MAX
+    }
+
+    fn handle(&self, request: &Request, responder: Responder) {
+        let circumstances = Circumstances { now: self.now, random: || Some([0; 16]) };
+        responder.respond(answer(self.terms, request, circumstances));
+    }
+
+    fn unanswered(&self) -> Response {
+        Response::text(200, SUCCESS)
+    }
+}
+
+/// A rule as a test file calls it: by its name, or by its place.
+fn called(rule: &Rule) -> Value {
+    match (&rule.name, rule.number) {
+        (Some(name), _) => name.as_str().into(),
+        (None, 0) => "default".into(),
+        (None, number) => number.into(),
+    }
+}
+
+fn is_expected(expected: &Expected, rule: Option<&Rule>, reply: &Value) -> bool {
+    let is_rule = match &expected.rule {
+        None => true,
+        Some(ExpectedRule::None) => rule.is_none(),
+        Some(ExpectedRule::Number(number)) => rule.is_some_and(|rule| rule.number == *number),
+        Some(ExpectedRule::Named(name)) => {
+            let is_default = |rule: &Rule| rule.number == 0 && name == "default";
+            rule.is_some_and(|rule| rule.name.as_ref() == Some(name) || is_default(rule))
+        }
+    };
+    is_rule && expected.replies.as_ref().is_none_or(|replies| replies.contains(reply))
+}
+
+/// What was sent, in one line.
+fn sent(fields: &[(String, String)]) -> String {
+    let field = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    match (field("Event"), field("MsgType")) {
+        (Some(event), _) => {
+            format!("[event {event}{}]", field("EventKey").map(|key| format!(" {key}")).unwrap_or_default())
+        }
+        (None, Some("text") | None) => field("Content").unwrap_or_default().to_owned(),
+        (None, Some(kind)) => format!("[{kind}]"),
+    }
+}
+
+impl Answer {
+    fn of(expected: Option<&Expected>) -> Self {
+        let rule = match expected.and_then(|expected| expected.rule.as_ref()) {
+            None => Value::Null,
+            Some(ExpectedRule::None) => false.into(),
+            Some(ExpectedRule::Number(number)) => (*number).into(),
+            Some(ExpectedRule::Named(name)) => name.as_str().into(),
+        };
+        let reply = match expected.and_then(|expected| expected.replies.as_deref()) {
+            None => Value::Null,
+            Some([only]) => only.clone(),
+            Some(any) => any.to_vec().into(),
+        };
+        Self { rule, reply }
+    }
+
+    /// The line of a test file that expects this.
+    fn as_line(&self, begins_line: bool) -> String {
+        let mut line = String::from(if begins_line { "" } else { "\n" });
+        line.push_str("expect = { rule = ");
+        push_toml(&mut line, &self.rule);
+        line.push_str(", reply = ");
+        push_toml(&mut line, &self.reply);
+        line.push_str(" }\n");
+        line
+    }
+}
+
+/// Writes a value as TOML does, in one line.
+fn push_toml(line: &mut String, value: &Value) {
+    match value {
+        // A JSON text is a TOML text but for DEL.
+        Value::String(_) => line.push_str(&value.to_string().replace('\u{7f}', "\\u007f")),
+        Value::Array(items) => {
+            line.push('[');
+            for (index, item) in items.iter().enumerate() {
+                line.push_str(if index > 0 { ", " } else { "" });
+                push_toml(line, item);
+            }
+            line.push(']');
+        }
+        Value::Object(members) => {
+            line.push_str("{ ");
+            for (index, (key, item)) in members.iter().enumerate() {
+                // Our own keys are all bare.
+                let _ = write!(line, "{}{key} = ", if index > 0 { ", " } else { "" });
+                push_toml(line, item);
+            }
+            line.push_str(" }");
+        }
+        other => line.push_str(&other.to_string()),
+    }
+}
+
+impl Outcome {
+    /// Nothing for a test that passed.
+    fn for_people(&self) -> String {
+        if self.passed {
+            return String::new();
+        }
+        let name = self.name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
+        let mut text = format!("wxcgi: {}:{}: test{name} failed\n", self.file, self.line);
+        let _ = writeln!(text, "   sent  {}", self.sent.replace('\n', "\n         "));
+        if self.expected == (Answer { rule: Value::Null, reply: Value::Null }) {
+            text.push_str(
+                "         nothing is expected; `wxcgi test --record` writes down what is answered now\n",
+            );
+        }
+        for (label, expected, found) in [
+            ("rule", &self.expected.rule, &self.found.rule),
+            ("reply", &self.expected.reply, &self.found.reply),
+        ] {
+            push_difference(&mut text, label, expected, found);
+        }
+        for complaint in &self.complaints {
+            let _ = writeln!(text, "         WeChat would not take this reply: {complaint}");
+        }
+        text
+    }
+}
+
+/// Writes what was expected and what was found, line by line: `-` was expected, `+` was found.
+fn push_difference(text: &mut String, label: &str, expected: &Value, found: &Value) {
+    let lines = |value: &Value| -> Vec<String> {
+        match value {
+            Value::String(text) => text.split('\n').map(str::to_owned).collect(),
+            Value::Array(any) => any.iter().map(|one| format!("any of: {}", shown(one))).collect(),
+            other => vec![shown(other)],
+        }
+    };
+    let (expected, found) = (if expected.is_null() { lines(found) } else { lines(expected) }, lines(found));
+    let equal = |(a, b): &(&String, &String)| a == b;
+    let before = expected.iter().zip(&found).take_while(equal).count();
+    let behind = expected[before..].iter().rev().zip(found[before..].iter().rev()).take_while(equal).count();
+    let mut label = label;
+    let mut push = |mark: char, lines: &[String]| {
+        for line in lines {
+            let _ = writeln!(text, "{label:>7} {mark} {line}");
+            label = "";
+        }
+    };
+    push(' ', &expected[..before]);
+    push('-', &expected[before..expected.len() - behind]);
+    push('+', &found[before..found.len() - behind]);
+    push(' ', &found[found.len() - behind..]);
+}
+
+fn shown(value: &Value) -> String {
+    let mut line = String::new();
+    push_toml(&mut line, value);
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_reads_back() {
+        for reply in [
+            json!("a \"b\" \\ \n\t\u{1}\u{7f}你😀"),
+            json!({ "news": [{ "title": "t", "url": "u" }, { "title": "2" }] }),
+            json!({ "none": true }),
+        ] {
+            let answer = Answer { rule: json!("r"), reply };
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("t.toml");
+            fs::write(&path, format!("[[test]]\nsend = \"a\"\n{}", answer.as_line(true))).unwrap();
+            let file = GoldenFile::read(&path).unwrap_or_else(|unusable| panic!("{unusable:?}"));
+            assert_eq!(Answer::of(file.tests[0].expected.as_ref()), answer);
+        }
+    }
+
+    #[test]
+    fn a_difference_shows_the_lines_that_differ() {
+        let mut text = String::new();
+        push_difference(&mut text, "reply", &json!("a\nb\nc"), &json!("a\nx\ny\nc"));
+        assert_eq!(text, "  reply   a\n        - b\n        + x\n        + y\n          c\n");
+        text.clear();
+        push_difference(&mut text, "reply", &json!(["a", { "none": true }]), &json!("b"));
+        assert_eq!(text, "  reply - any of: \"a\"\n        - any of: { none = true }\n        + b\n");
+        text.clear();
+        push_difference(&mut text, "rule", &Value::Null, &json!(3));
+        assert_eq!(text, "   rule   3\n");
+    }
+}
