@@ -1,5 +1,8 @@
 //! The commands for a person, as typed in a shell.
 
+mod golden;
+mod schema;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -195,7 +198,7 @@ fn check_shows_all_faults_at_once_each_with_its_place_a_caret_and_a_cure() {
         "wxcgi.toml:8:6: unknown condition `txt`\n  |\n8 | when.txt = \"天气\"\n  |      ^^^ did you mean `text`?\n  = known here: text, ",
         // The caret stands below the word though each Chinese character is two columns wide.
         "12 | when = { text = \"你好\", regx = \"x\" }\n   |                         ^^^^ did you mean `regex`?",
-        "known here: account, server, log, rule, default",
+        "known here: account, server, log, table, rule, default",
     ]);
     let carets = ran.out.lines().filter(|line| line.contains("| ") && line.contains('^')).count();
     let faults = ran.out.lines().filter(|line| line.starts_with("wxcgi: ")).count();
@@ -361,7 +364,7 @@ fn simulate_shows_a_newcomer_the_main_job_without_any_config() {
         "built-in sample",
         "user     你好\n",
         "account  你好！回复“天气”试试看。\n",
-        "text · rule 1 `hello` (line 12) · ",
+        "text · rule 1 `hello` (line 14) · ",
         " ms\n",
     ]);
     assert_eq!(ran.err, "");

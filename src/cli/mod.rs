@@ -47,6 +47,11 @@ enum Command {
     Test(test::Args),
     /// Print a signed query string, for curl or for running the CGI by hand
     Sign(sign::Args),
+    /// Print the JSON Schema of the config, for editors
+    ///
+    /// With `wxcgi schema > wxcgi.schema.json` beside a config that begins with `#:schema wxcgi.schema.json`, editors
+    /// that know taplo complete and explain every key.
+    Schema,
     /// Print a file to start with: a config, or what a web server needs
     Init(init::Args),
     /// Print the completions for a shell
@@ -135,6 +140,7 @@ impl Command {
             Self::Simulate(args) => simulate::run(&args),
             Self::Test(args) => test::run(&args),
             Self::Sign(args) => sign::run(&args),
+            Self::Schema => print_line(&format!("{:#}", crate::config::schema())),
             Self::Init(args) => init::run(&args),
             Self::Completions { shell } => {
                 let mut script = Vec::new();

@@ -251,7 +251,7 @@ pub(super) fn is_header(line: &str) -> bool {
 fn opens_public_table(line: &str) -> bool {
     let name = line.trim_start_matches(|letter| !is_of_key(letter));
     let word = name.split(|letter| !is_of_key(letter)).next().unwrap_or_default();
-    is_header(line) && did_you_mean(word, ["server", "log", "rule", "default"]).is_some()
+    is_header(line) && did_you_mean(word, ["server", "log", "table", "rule", "default"]).is_some()
 }
 
 const MAX_COLUMNS: usize = 100;

@@ -106,7 +106,7 @@ fn unknown_name(name: &str, message: String, known: &[&str], text: &Text<'_>) ->
 }
 
 /// The kinds of replies, as keys.
-const KINDS: [&str; 11] = [
+pub(super) const KINDS: &[&str] = &[
     "text",
     "image",
     "voice",
@@ -179,7 +179,7 @@ fn read_list<T>(
 }
 
 fn read_kinds(table: &Table<'_>, templates: Templates<'_>, place: &str) -> Option<Action> {
-    let given: Vec<_> = KINDS.into_iter().filter(|kind| table.value(kind).is_some()).collect();
+    let given: Vec<_> = KINDS.iter().copied().filter(|kind| table.value(kind).is_some()).collect();
     if given.len() != 1 {
         let several = if given.is_empty() { "no kind" } else { "several kinds" };
         let fault = Fault::at(table.span.clone(), format!("this reply has {several}"));

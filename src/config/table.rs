@@ -142,6 +142,8 @@ impl<'t> Table<'t> {
 
     /// The value of `key`, whatever its type.
     pub(super) fn value(&self, key: &'static str) -> Option<Value<'t>> {
+        #[cfg(test)]
+        note_asked(self.key_noun, key);
         let mut known = self.known.borrow_mut();
         if !known.contains(&key) {
             known.push(key);
@@ -296,4 +298,26 @@ pub(super) fn wrong_type<T>(value: Value<'_>, expected: &str, faults: &Faults<'_
     faults
         .push(Fault::at(value.span(), format!("expected {expected}, found {}", value.get_ref().type_str())));
     None
+}
+
+#[cfg(test)]
+use std::collections::{BTreeMap, BTreeSet};
+
+#[cfg(test)]
+type Asked = BTreeMap<&'static str, BTreeSet<&'static str>>;
+
+#[cfg(test)]
+thread_local! {
+    static ASKED: RefCell<Asked> = RefCell::default();
+}
+
+#[cfg(test)]
+fn note_asked(noun: &'static str, key: &'static str) {
+    ASKED.with_borrow_mut(|asked| asked.entry(noun).or_default().insert(key));
+}
+
+/// The keys that readers have asked for in this thread, by what they call them.
+#[cfg(test)]
+pub(super) fn asked_keys() -> Asked {
+    ASKED.take()
 }

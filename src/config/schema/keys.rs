@@ -1,0 +1,312 @@
+//! Every key of a config: what it takes, and what it means.
+
+use super::{Group, KNOWN_EVENTS, KNOWN_TYPES, Key, Kind};
+
+const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { name, kind, doc }
+}
+
+/// A group whose keys may all be left out.
+const fn group(noun: &'static str, doc: &'static str, keys: &'static [Key]) -> Group {
+    Group { noun, doc, keys, required: &[], one_of: &[] }
+}
+
+pub(super) static ROOT: Group = Group {
+    required: &["account"],
+    ..group(
+        "table",
+        "The config of a WeChat Official Account with wxcgi",
+        &[
+            key("account", Kind::Table(&ACCOUNT), "Who we are to WeChat"),
+            key("server", Kind::Table(&SERVER), "How requests are taken, and the limits of both doors"),
+            key("log", Kind::Table(&LOG), "Where the log goes"),
+            key("table", Kind::Named(&TABLE), "Files that templates look things up in, each by its name"),
+            key("rule", Kind::Tables(&RULE), "The first rule that meets a message answers it"),
+            key("default", Kind::Table(&DEFAULT), "Answers messages of users that no rule meets; not events"),
+        ],
+    )
+};
+
+pub(super) static ACCOUNT: Group = Group {
+    required: &["token"],
+    ..group(
+        "account key",
+        "Who we are to WeChat: as entered in its console",
+        &[
+            key("token", Kind::Secret, "The Token (令牌) of the console, 3 to 32 letters and digits"),
+            key("previous_token", Kind::Secret, "The Token before; still taken while WeChat changes over"),
+            key("app_id", Kind::Text, "AppID, wx…; needed for encryption"),
+            key("app_secret", Kind::Secret, "AppSecret, for WeChat's API"),
+            key("encoding_aes_key", Kind::Secret, "EncodingAESKey (消息加解密密钥), 43 characters"),
+            key(
+                "previous_encoding_aes_key",
+                Kind::Secret,
+                "The key before; replies use the key that opened the message",
+            ),
+            key(
+                "mode",
+                Kind::OneOf(&["any", "plaintext", "compatible", "secure"]),
+                "The weakest mode (消息加解密方式) that is taken; default \"any\"",
+            ),
+            key("original_id", Kind::Text, "原始ID, gh_…; messages to another are refused"),
+            key("verified", Kind::Flag, "Whether the account is verified (微信认证); default false"),
+            key("path", Kind::Text, "Path of the URL; other paths get 404; default: any path"),
+        ],
+    )
+};
+
+pub(super) static SECRET: Group = Group {
+    one_of: &["env", "file"],
+    ..group(
+        "source of a secret",
+        "Where a secret lies",
+        &[
+            key("env", Kind::Text, "The environment variable that holds it"),
+            key("file", Kind::Text, "The file that holds it alone; from the config's folder"),
+        ],
+    )
+};
+
+pub(super) static SERVER: Group = group(
+    "server key",
+    "How requests are taken, and the limits of both doors",
+    &[
+        key("max_body", Kind::Size, "Larger bodies get 413; 64 B to 16 MiB, default \"256KiB\""),
+        key(
+            "deadline",
+            Kind::Duration,
+            "WeChat has its answer by then; 100 ms to below 5 s, default \"4.5s\"",
+        ),
+        key(
+            "clock_skew",
+            Kind::DurationOr("off"),
+            "Timestamps further from now are refused; 30 s to 24 h, default \"10m\"; \"off\" takes any",
+        ),
+        key("status", Kind::Flag, "Show the status page to this machine; default false"),
+        key("status_allow", Kind::Words, "Who else sees the status page: addresses and networks"),
+        key("max_connections", Kind::Whole(1, 65_536), "FastCGI connections at once; more get 503"),
+        key(
+            "max_params",
+            Kind::Size,
+            "Parameters larger together get 431; 4 KiB to 1 MiB, default \"128KiB\"",
+        ),
+        key("max_param_count", Kind::Whole(64, 4096), "More parameters get 431; default 256"),
+        key("max_param_value", Kind::Size, "A longer parameter gets 431; 1 KiB to 1 MiB, default \"16KiB\""),
+        key(
+            "first_byte_timeout",
+            Kind::Duration,
+            "A connection that sends nothing for so long is closed; 100 ms to 60 s, default \"3s\"",
+        ),
+        key(
+            "request_timeout",
+            Kind::Duration,
+            "A request that has not come in whole by then gets 408; 100 ms to 60 s, default \"3s\"",
+        ),
+        key(
+            "answer_timeout",
+            Kind::Duration,
+            "A handler that has not answered by then is answered for; 100 ms to 1 h, default \"30s\"",
+        ),
+        key(
+            "write_timeout",
+            Kind::Duration,
+            "A connection that does not take its answer for so long is closed; 100 ms to 60 s, default \"5s\"",
+        ),
+        key(
+            "idle_timeout",
+            Kind::Duration,
+            "A kept connection that does nothing for so long is closed; 100 ms to 1 h, default \"60s\"",
+        ),
+        key(
+            "linger_timeout",
+            Kind::Duration,
+            "What is left of a refused body is waited for so long; 100 ms to 60 s, default \"1s\"",
+        ),
+        key(
+            "drain_timeout",
+            Kind::Duration,
+            "After SIGTERM, what is not done by then is closed; 100 ms to 1 h, default \"5s\"",
+        ),
+    ],
+);
+
+pub(super) static LOG: Group = group(
+    "log key",
+    "Where the log goes",
+    &[
+        key("file", Kind::Text, "The log file; without it, the web server's error log"),
+        key(
+            "level",
+            Kind::OneOf(&["off", "error", "warn", "info", "debug", "trace"]),
+            "What is logged; default \"info\"",
+        ),
+        key("max_size", Kind::Size, "The file becomes file.1 beyond this; default \"128KiB\""),
+        key("keep", Kind::Whole(1, 9999), "How many such files are kept; default 60"),
+        key("personal_data", Kind::Flag, "Write openids in full; default false"),
+    ],
+);
+
+pub(super) static TABLE: Group = Group {
+    required: &["file"],
+    ..group(
+        "table key",
+        "A file that templates look things up in: {{ table.prices[rest].price }}",
+        &[
+            key(
+                "file",
+                Kind::Text,
+                "A .csv or .tsv with the names of its columns on top, or a .json; UTF-8, at most 1 MiB",
+            ),
+            key("key", Kind::Text, "The column by which a row is found; default: the first"),
+        ],
+    )
+};
+
+pub(super) static RULE: Group = Group {
+    required: &["when", "reply"],
+    ..group(
+        "rule key",
+        "When this comes, reply that",
+        &[
+            key("name", Kind::Text, "For the log, for tests and for {{ rule }}"),
+            key("help", Kind::Text, "What it is for, in a user's words: a line of {{ rules_help }}"),
+            key(
+                "priority",
+                Kind::Whole(i64::MIN, i64::MAX),
+                "Higher ones are tried first, otherwise in the order of the file; default 0",
+            ),
+            key("when", Kind::Table(&CONDITION), "What it waits for; all of it must hold"),
+            key("reply", Kind::Reply, "What is answered"),
+            key("on_error", Kind::Template, "The text if the reply fails; default: no answer"),
+        ],
+    )
+};
+
+pub(super) static DEFAULT: Group = Group {
+    required: &["reply"],
+    ..group(
+        "default key",
+        "Answers messages of users that no rule meets; not events",
+        &[
+            key("name", Kind::Text, "For the log and for {{ rule }}"),
+            key("help", Kind::Text, "What it is for, in a user's words"),
+            key("reply", Kind::Reply, "What is answered"),
+            key("on_error", Kind::Template, "The text if the reply fails; default: no answer"),
+        ],
+    )
+};
+
+pub(super) static CONDITION: Group = group(
+    "condition",
+    "What a rule waits for; a list means any of its words",
+    &[
+        key("text", Kind::Words, "The whole text, trimmed, is this"),
+        key("contains", Kind::Words, "The text holds this"),
+        key("prefix", Kind::Words, "The text begins with this; what follows is {{ rest }}"),
+        key("suffix", Kind::Words, "The text ends with this"),
+        key("regex", Kind::Words, "A regular expression finds something; a group (?<city>…) is {{ city }}"),
+        key("type", Kind::KnownWords(KNOWN_TYPES), "The type of the message"),
+        key("event", Kind::KnownWords(KNOWN_EVENTS), "The event, in any case"),
+        key("key", Kind::Words, "EventKey: a menu button, a QR code's scene (qrscene_ is left out)"),
+    ],
+);
+
+/// The kinds of which a reply has one.
+const KINDS: &[&str] = super::super::reply::KINDS;
+
+pub(super) static KIND: Group =
+    Group { one_of: KINDS, ..group("kind of reply", "One kind of reply", KIND_KEYS) };
+
+macro_rules! kinds_and {
+    ($($more:expr),*) => {
+        &[
+            key("text", Kind::Template, "A text; links as <a href=\"…\">…</a>"),
+            key("image", Kind::Table(&IMAGE), "A picture"),
+            key("voice", Kind::Table(&VOICE), "A recording"),
+            key("video", Kind::Table(&VIDEO), "A film, which must have passed the review"),
+            key("music", Kind::Table(&MUSIC), "A piece of music"),
+            key("news", Kind::Tables(&ARTICLE), "Articles: one in answer to a message, up to eight to an event"),
+            key("count", Kind::Template, "How many of the articles, as {{ rest }}; default: all"),
+            key("transfer", Kind::TrueOrTable(&TRANSFER), "To the human customer service (客服)"),
+            key("transfer_ai", Kind::True, "To the platform's AI reply (公众号智能回复)"),
+            key("none", Kind::True, "Nothing is answered"),
+            key("random", Kind::Choices(&CHOICE), "One of these by chance, each as often as its weight says"),
+            key("round_robin", Kind::Replies, "Each of these in its turn"),
+            $($more),*
+        ]
+    };
+}
+
+const KIND_KEYS: &[Key] = kinds_and!();
+
+static CHOICE: Group = Group {
+    one_of: KINDS,
+    ..group(
+        "choice",
+        "One kind of reply, and how often",
+        kinds_and!(key("weight", Kind::Whole(1, 1_000_000), "How often, beside the others; default 1")),
+    )
+};
+
+const MEDIA_ID: &str = "Of a temporary or permanent material of this account";
+
+static IMAGE: Group = Group {
+    required: &["media_id"],
+    ..group("image key", "A picture", &[key("media_id", Kind::Template, MEDIA_ID)])
+};
+
+static VOICE: Group = Group {
+    required: &["media_id"],
+    ..group("voice key", "A recording", &[key("media_id", Kind::Template, MEDIA_ID)])
+};
+
+static VIDEO: Group = Group {
+    required: &["media_id"],
+    ..group(
+        "video key",
+        "A film",
+        &[
+            key("media_id", Kind::Template, MEDIA_ID),
+            key("title", Kind::Template, "Shown above it"),
+            key("description", Kind::Template, "Shown below the title"),
+        ],
+    )
+};
+
+static MUSIC: Group = Group {
+    required: &["thumb_media_id"],
+    ..group(
+        "music key",
+        "A piece of music",
+        &[
+            key("thumb_media_id", Kind::Template, "Its picture"),
+            key("title", Kind::Template, "Shown above it"),
+            key("description", Kind::Template, "Shown below the title"),
+            key("music_url", Kind::Template, "Where it lies"),
+            key("hq_music_url", Kind::Template, "Where it lies in higher quality, for Wi-Fi"),
+        ],
+    )
+};
+
+static ARTICLE: Group = Group {
+    required: &["title", "url"],
+    ..group(
+        "article key",
+        "A link with a picture",
+        &[
+            key("title", Kind::Template, "The title"),
+            key("description", Kind::Template, "The line below the title"),
+            key("pic_url", Kind::Template, "The picture: JPG or PNG, large 360×200, small 200×200"),
+            key("url", Kind::Template, "Where a tap leads"),
+        ],
+    )
+};
+
+static TRANSFER: Group = Group {
+    required: &["kf_account"],
+    ..group(
+        "transfer key",
+        "To one of the customer service",
+        &[key("kf_account", Kind::Text, "This one of the staff or nobody")],
+    )
+};

@@ -1,0 +1,144 @@
+//! `wxcgi test`.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::Desk;
+
+const CONFIG: &str = r#"
+[account]
+token = "mytoken"
+[[rule]]
+name = "weather"
+when.text = "天气"
+reply = "北京\n天气\n挺好的！"
+[[rule]]
+when.text = "几点"
+reply = "{{ now|date('%H:%M') }} {{ openid }}"
+[[rule]]
+name = "button"
+when.event = "CLICK"
+when.key = "V1"
+reply.news = [{ title = "t", url = "https://a.example/", description = "{{ message.event_key }}" }]
+[[rule]]
+name = "picture"
+when.type = "image"
+reply.image = { media_id = "{{ message.media_id }}" }
+[[rule]]
+name = "dice"
+when.text = "掷"
+reply.random = ["一", "二"]
+[default]
+reply.none = true
+"#;
+
+const PASSING: &str = r#"
+[[test]]
+send = "天气"
+expect = { rule = "weather", reply = "北京\n天气\n挺好的！" }
+[[test]]
+user = "oUser1"
+at = "2026-11-21T09:00:00+08:00"
+send = "几点"
+expect = { rule = 2, reply = "09:00 oUser1" }
+[[test]]
+send = { event = "CLICK", key = "V1" }
+expect.reply.news = [{ title = "t", url = "https://a.example/", description = "V1" }]
+[[test]]
+send = { type = "image", media_id = "m" }
+expect = { rule = "picture", reply = { image = { media_id = "m" } } }
+[[test]]
+send = "掷"
+expect = { rule = "dice", reply = ["一", "二"] }
+[[test]]
+send = "?"
+expect = { rule = "default", reply = { none = true } }
+[[test]]
+send.event = "VIEW"
+expect = { rule = false }
+"#;
+
+/// A desk with a config and one file of tests beside it.
+fn desk(tests: &str) -> Desk {
+    let desk = Desk::with(CONFIG);
+    fs::create_dir(desk.at("tests")).expect("a folder");
+    desk.put("tests/a.toml", tests);
+    desk
+}
+
+#[test]
+fn what_is_as_expected_passes_in_every_mode() {
+    let desk = desk(PASSING);
+    desk.run(["test"]).exits(0).prints(&["wxcgi: 7 tests passed\n"]);
+    desk.run(["test", "tests/a.toml"]).exits(0);
+    desk.run(["test", "tests", "--config", "wxcgi.toml"]).exits(0);
+    let keys = "token = \"mytoken\"\napp_id = \"wx1\"\nmode = \"secure\"\n\
+                encoding_aes_key = \"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG\"";
+    desk.put("wxcgi.toml", &CONFIG.replace("token = \"mytoken\"", keys));
+    desk.run(["test"]).exits(0).prints(&["wxcgi: 7 tests passed\n"]);
+}
+
+#[test]
+fn what_differs_is_shown_line_by_line() {
+    let desk = desk(
+        "[[test]]\nname = \"n\"\nsend = \"天气\"\nexpect = { rule = \"dice\", reply = \"北京\\n雨\\n挺好的！\" }\n\
+         [[test]]\nsend = \"天气\"\nexpect = { reply = { none = true } }\n[[test]]\nsend = \"天气\"\n\
+         expect = { rule = \"weather\" }\n",
+    );
+    let ran = desk.run(["test"]);
+    ran.exits(1).complains(&["wxcgi: 2 of 3 tests failed\n"]).prints(&[
+        "wxcgi: tests/a.toml:1: test `n` failed\n   sent  天气\n   rule - dice\n        + weather\n  reply   北京\n        - 雨\n        + 天气\n          挺好的！\n",
+        ":5: test failed\n",
+        "  reply - { none = true }\n        + 北京\n",
+    ]);
+    let found: Value = serde_json::from_str(&desk.run(["test", "--json"]).exits(1).out).expect("JSON");
+    assert_eq!(found[0]["passed"], false);
+    assert_eq!(found[0]["expected"]["rule"], "dice");
+    assert_eq!(found[0]["found"], json!({ "rule": "weather", "reply": "北京\n天气\n挺好的！" }));
+    assert_eq!(found[2]["passed"], true);
+    assert_eq!(found[2]["line"], 8);
+}
+
+#[test]
+fn a_first_golden_is_recorded_and_holds_from_then_on() {
+    let tests = "# mine\n[[test]]\nat = 2026-11-21T09:00:00+08:00\nsend = \"几点\" # now\n\n[[test]]\n\
+                 send = \"天气\"\nexpect = { rule = \"weather\" }\n[[test]]\nsend.event = \"CLICK\"\nsend.key = \"V1\"";
+    let desk = desk(tests);
+    desk.run(["test"]).exits(1).prints(&["nothing is expected; `wxcgi test --record` writes down"]);
+    assert_eq!(fs::read_to_string(desk.at("tests/a.toml")).expect("the tests"), tests);
+    desk.run(["test", "--record"]).exits(0).prints(&["wxcgi: 3 tests passed, 2 recorded\n"]);
+    let recorded = fs::read_to_string(desk.at("tests/a.toml")).expect("the tests");
+    assert_eq!(
+        recorded,
+        tests
+            .replace(
+                "# now\n",
+                "# now\nexpect = { rule = 2, reply = \"09:00 oGoldenUser000000000000000001\" }\n"
+            )
+            .replace(
+                "[[test]]\nsend.event",
+                "[[test]]\nexpect = { rule = \"button\", reply = { news = [{ description = \"V1\", title = \"t\", \
+                 url = \"https://a.example/\" }] } }\nsend.event"
+            )
+    );
+    desk.run(["test"]).exits(0);
+    desk.put("wxcgi.toml", &CONFIG.replace("%H:%M", "%H"));
+    desk.run(["test"]).exits(1).prints(&["- 09:00 oGolden", "+ 09 oGolden"]);
+}
+
+#[test]
+fn what_is_wrong_with_tests_is_told_in_its_place() {
+    let desk = desk("[[test]]\nsend = \"天气\"\nexpct = { rule = \"weather\" }\n");
+    desk.run(["test"])
+        .exits(2)
+        .complains(&["tests/a.toml:3:1: unknown test key `expct`", "did you mean `expect`?"]);
+    desk.put("tests/a.toml", "");
+    desk.run(["test"]).exits(1).complains(&["there are no tests in these files"]);
+    desk.run(["test", "elsewhere"]).exits(1).complains(&["elsewhere: there are no tests"]);
+    fs::remove_file(desk.at("tests/a.toml")).expect("it was there");
+    desk.run(["test"]).exits(1).complains(&["there are no tests (*.toml)"]);
+    desk.put("wxcgi.toml", "[account]");
+    desk.put("tests/a.toml", PASSING);
+    desk.run(["test"]).exits(2).complains(&["missing account key `token`"]);
+}
