@@ -13,7 +13,7 @@ use wxcgi::clock::unix_seconds;
 use wxcgi::config::{Config, Thoroughness};
 use wxcgi::gateway::call;
 use wxcgi::http::{Params, Request};
-use wxcgi::rules::{Captures, Rules, Scope, Template};
+use wxcgi::rules::{Captures, Circumstance, Rules, Scope, Template};
 use wxcgi::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use wxcgi::wechat::envelope::envelope_xml;
 use wxcgi::wechat::message::Message;
@@ -72,8 +72,9 @@ fn matching(bencher: Bencher, (count, content): (usize, &str)) {
     let (rules, body) = (rules(count), message(content));
     let document = xml::parse(body.as_bytes()).expect("XML");
     let message = Message::from_xml(&document).expect("a message");
-    let _ = rules.find(&message);
-    bencher.bench(|| black_box(&rules).find(&message).is_some());
+    let now = Circumstance::at(SystemTime::now());
+    let _ = rules.find(&message, &now).next();
+    bencher.bench(|| black_box(&rules).find(&message, &now).next().is_some());
 }
 
 /// As in CGI: the first message that these rules see.
@@ -82,7 +83,8 @@ fn matching_first(bencher: Bencher, (count, content): (usize, &str)) {
     let body = message(content);
     let document = xml::parse(body.as_bytes()).expect("XML");
     let message = Message::from_xml(&document).expect("a message");
-    bencher.with_inputs(|| rules(count)).bench_refs(|rules| rules.find(&message).is_some());
+    let now = Circumstance::at(SystemTime::now());
+    bencher.with_inputs(|| rules(count)).bench_refs(|rules| rules.find(&message, &now).next().is_some());
 }
 
 #[divan::bench(args = ["北京天气挺好的！", "{{ message.content }}", "{{ message.content | upper }}"])]

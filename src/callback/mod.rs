@@ -7,17 +7,19 @@
 
 mod proof;
 mod refusal;
+mod words;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
 use proof::{Query, check_path, required, verify};
 use refusal::Refusal;
+use words::{Incoming, incoming, outgoing};
 
 use crate::clock::unix_seconds;
 use crate::http::{Request, Response};
 use crate::logging::{address_shown, openid_shown, shown};
-use crate::rules::{Match, Rules, Scope};
+use crate::rules::{Blocked, Captures, Circumstance, Match, Rules, Scope, Template};
 use crate::secret::Secret;
 use crate::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use crate::wechat::envelope::envelope_xml;
@@ -196,30 +198,63 @@ impl Call<'_> {
         {
             return Err(Refusal::ForeignReceiver(message.to_user.to_owned()));
         }
-        let found = self.terms.rules.find(&message);
-        let reply = found.as_ref().and_then(|found| self.reply(&message, found));
-        let kind = reply.as_ref().map_or(SUCCESS, Reply::msg_type);
-        let response = reply.and_then(|reply| self.sealed(&message, &reply, seal));
-        self.log(&message, found.as_ref(), response.as_ref().map_or(SUCCESS, |_| kind));
-        Ok(response.unwrap_or_else(|| Response::text(200, SUCCESS)))
+        match incoming(self.terms.rules.blocked(), &message) {
+            Incoming::Passes => Ok(self.answer(&message, seal)),
+            Incoming::Masked(root) => Ok(self.answer(&Message::from_xml(&root)?, seal)),
+            Incoming::Refused(blocked) => {
+                let reply = self.refusal(&message, blocked);
+                Ok(self.send(&message, "a blocked word", reply, seal))
+            }
+            Incoming::Ignored => Ok(self.send(&message, "a blocked word", None, seal)),
+        }
+    }
+
+    /// Answers what the rules say.
+    fn answer(&self, message: &Message<'_>, seal: Option<Seal<'_>>) -> Response {
+        let (met, reply) = self.ask_rules(message);
+        let blocked = self.terms.rules.blocked();
+        let reply =
+            reply.and_then(|reply| outgoing(blocked, reply, |blocked| self.refusal(message, blocked)));
+        self.send(message, &met.map_or("no rule".to_owned(), |met| met.rule.label()), reply, seal)
+    }
+
+    /// The rule that answers, or the last that met, and what it answers: there is room for one reply. What no rule is
+    /// for has its own only if no rule before it had one.
+    fn ask_rules<'m>(&self, message: &Message<'m>) -> (Option<Match<'m>>, Option<Reply>) {
+        let mut last = None;
+        for met in self.terms.rules.find(message, &Circumstance::at(self.circumstances.now)) {
+            let reply = self.reply(message, &met);
+            last = Some(met);
+            if reply.is_some() {
+                return (last, reply);
+            }
+        }
+        (last, None)
+    }
+
+    /// What is answered instead of something with a blocked word.
+    fn refusal(&self, message: &Message<'_>, blocked: &Blocked) -> Option<Reply> {
+        let text = fill(blocked.reply.as_ref()?, &self.scope(message, &Captures::default(), None))?;
+        Reply::text(text).fit(message).0
+    }
+
+    fn scope<'a>(
+        &'a self,
+        message: &'a Message<'a>,
+        captures: &'a Captures<'a>,
+        rule: Option<&'a str>,
+    ) -> Scope<'a> {
+        Scope { message, captures, app_id: self.terms.app_id.as_deref(), rule, now: self.circumstances.now }
     }
 
     /// What the rule says, within WeChat's limits; `None` is `success`.
     fn reply(&self, message: &Message<'_>, found: &Match<'_>) -> Option<Reply> {
-        let scope = Scope {
-            message,
-            captures: &found.captures,
-            app_id: self.terms.app_id.as_deref(),
-            rule: found.rule.name.as_deref(),
-            now: self.circumstances.now,
-        };
+        let scope = self.scope(message, &found.captures, found.rule.name.as_deref());
         let reply = match guarded(|| found.rule.then.reply(&scope)) {
             Ok(reply) => reply,
             Err(why) => {
                 log::error!(target: "callback", "{} failed: {why}", found.rule.label());
-                let on_error = found.rule.on_error.as_ref()?;
-                let text = guarded(|| on_error.render(&scope)).ok()?;
-                Some(Reply::text(text))
+                Some(Reply::text(fill(found.rule.on_error.as_ref()?, &scope)?))
             }
         };
         let (reply, cut) = reply?.fit(message);
@@ -227,6 +262,20 @@ impl Call<'_> {
             log::warn!(target: "callback", "{}: {cut}", found.rule.label());
         }
         reply
+    }
+
+    /// The response with this reply, and its line in the log.
+    fn send(
+        &self,
+        message: &Message<'_>,
+        met: &str,
+        reply: Option<Reply>,
+        seal: Option<Seal<'_>>,
+    ) -> Response {
+        let kind = reply.as_ref().map_or(SUCCESS, Reply::msg_type);
+        let response = reply.and_then(|reply| self.sealed(message, &reply, seal));
+        self.log(message, met, response.as_ref().map_or(SUCCESS, |_| kind));
+        response.unwrap_or_else(|| Response::text(200, SUCCESS))
     }
 
     /// The reply as it leaves; `None` if it cannot: then `success` is the only legal body.
@@ -246,7 +295,7 @@ impl Call<'_> {
         Some(Response::xml(envelope_xml(&encrypt, seal.token.expose(), now, seal.nonce)))
     }
 
-    fn log(&self, message: &Message<'_>, found: Option<&Match<'_>>, replied: &str) {
+    fn log(&self, message: &Message<'_>, met: &str, replied: &str) {
         if !log::log_enabled!(target: "callback", log::Level::Info) {
             return;
         }
@@ -256,10 +305,14 @@ impl Call<'_> {
             _ => message.msg_type.to_owned(),
         };
         let from = openid_shown(message.from_user, self.terms.personal_data);
-        let met = found.map_or("no rule".to_owned(), |found| found.rule.label());
         let time = self.request.received.elapsed().as_millis();
         log::info!(target: "callback", "{what} from {from} met {met}; replied {replied} in {time} ms");
     }
+}
+
+/// A template filled in; `None` if that cannot be done.
+fn fill(template: &Template, scope: &Scope<'_>) -> Option<String> {
+    guarded(|| template.render(scope)).ok().map(std::borrow::Cow::into_owned)
 }
 
 /// Runs what a rule does. A panic in it is a bug of ours; the user still gets the rule's words for failures, and WeChat

@@ -16,8 +16,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::{Deserialize, Serialize};
 
-use super::condition::Captures;
 use super::fields::{self, Field};
+use super::subject::Captures;
 use crate::clock::unix_seconds;
 use crate::wechat::message::Message;
 use crate::wechat::xml;
