@@ -17,6 +17,7 @@ mod overload;
 mod read_back;
 mod replies;
 mod restarts;
+mod rules;
 mod secure;
 mod security;
 mod snippets;

@@ -11,7 +11,7 @@ use crate::config::load::Unusable;
 use crate::config::{Config, SAMPLE, Thoroughness};
 use crate::gateway::cgi;
 use crate::http::Params;
-use crate::rules::Circumstance;
+use crate::rules::{Action, Circumstance};
 use crate::secret::Secret;
 use crate::wechat::crypto::{AesKey, open_envelope};
 use crate::wechat::limits::MAX_TEXT_BYTES;
@@ -122,7 +122,13 @@ fn met_rule(config: &Config, message: &str) -> String {
     let label = || {
         let root = xml::parse(message.as_bytes()).ok()?;
         let message = Message::from_xml(&root).ok()?;
-        Some(config.rules.find(&message, &Circumstance::at(SystemTime::now())).next()?.rule.label())
+        let circumstance = Circumstance::at(SystemTime::now());
+        let (quiet, spoken): (Vec<_>, Vec<_>) = config
+            .rules
+            .find(&message, &circumstance)
+            .map(|found| found.rule)
+            .partition(|rule| matches!(rule.then, Action::None));
+        Some(spoken.first().or(quiet.last())?.label())
     };
     label().unwrap_or_else(|| "no rule".to_owned())
 }
