@@ -10,10 +10,12 @@ use std::time::{Duration, SystemTime};
 use divan::{Bencher, black_box};
 use wxcgi::account::Account;
 use wxcgi::clock::unix_seconds;
+use wxcgi::config::load::{Service, open_for_service};
+use wxcgi::config::places::Origin;
 use wxcgi::config::{Config, Thoroughness};
 use wxcgi::gateway::call;
 use wxcgi::http::{Params, Request};
-use wxcgi::rules::{Captures, Rules, Scope, Session, Tables, Template};
+use wxcgi::rules::{Captures, Circumstance, Rules, Scope, Session, Tables, Template};
 use wxcgi::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use wxcgi::wechat::envelope::envelope_xml;
 use wxcgi::wechat::message::Message;
@@ -72,8 +74,9 @@ fn matching(bencher: Bencher, (count, content): (usize, &str)) {
     let (rules, body) = (rules(count), message(content));
     let document = xml::parse(body.as_bytes()).expect("XML");
     let message = Message::from_xml(&document).expect("a message");
-    let _ = rules.find(&message);
-    bencher.bench(|| black_box(&rules).find(&message).is_some());
+    let now = Circumstance::at(SystemTime::now());
+    let _ = rules.find(&message, &now).next();
+    bencher.bench(|| black_box(&rules).find(&message, &now).next().is_some());
 }
 
 /// As in CGI: the first message that these rules see.
@@ -82,7 +85,65 @@ fn matching_first(bencher: Bencher, (count, content): (usize, &str)) {
     let body = message(content);
     let document = xml::parse(body.as_bytes()).expect("XML");
     let message = Message::from_xml(&document).expect("a message");
-    bencher.with_inputs(|| rules(count)).bench_refs(|rules| rules.find(&message).is_some());
+    let now = Circumstance::at(SystemTime::now());
+    bencher.with_inputs(|| rules(count)).bench_refs(|rules| rules.find(&message, &now).next().is_some());
+}
+
+/// How many rules wait for a word each: in turn the whole text, a part, a beginning, an end.
+const WORDS: [usize; 3] = [10, 1000, 10_000];
+
+#[divan::bench(args = WORDS)]
+fn word_met(bencher: Bencher, count: usize) {
+    find(bencher, &word_rules(count), &asking(count));
+}
+
+#[divan::bench(args = WORDS)]
+fn word_met_by_none(bencher: Bencher, count: usize) {
+    find(bencher, &word_rules(count), "没有人在等这一句话吧");
+}
+
+/// How many rules wait for a regular expression each.
+const REGEXES: [usize; 2] = [100, 1000];
+
+#[divan::bench(args = REGEXES)]
+fn regex_met(bencher: Bencher, count: usize) {
+    find(bencher, &regex_rules(count), &format!("查北京天气{}", count / 10));
+}
+
+#[divan::bench(args = REGEXES)]
+fn regex_met_by_none(bencher: Bencher, count: usize) {
+    find(bencher, &regex_rules(count), "没有人在等这一句话吧");
+}
+
+/// What one of the last rules that wait for a part of a text meets.
+fn asking(count: usize) -> String {
+    format!("我想问word{}.的事", count - count % 4 - 3)
+}
+
+fn find(bencher: Bencher, config: &str, content: &str) {
+    let (rules, body) = (parsed(config).rules, message(content));
+    let document = xml::parse(body.as_bytes()).expect("XML");
+    let message = Message::from_xml(&document).expect("a message");
+    let now = Circumstance::at(SystemTime::now());
+    let _ = rules.find(&message, &now).next();
+    bencher.bench(|| black_box(&rules).find(&message, &now).next().is_some());
+}
+
+/// What a CGI process does with rules: it reads the compiled ones and finds the one that meets.
+#[divan::bench(args = WORDS)]
+fn word_met_under_cgi(bencher: Bencher, count: usize) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, state) = (folder.path().join("wxcgi.toml"), folder.path().join("state"));
+    std::fs::write(&path, word_rules(count)).expect("our folder");
+    let origin = Origin::Named(path);
+    let load = || open_for_service(&origin, Some(&state), Service::OneRequest).1.expect("a config");
+    load().to_compile.expect("it is new").run();
+    assert!(load().to_compile.is_none(), "it was compiled");
+    let body = message(&asking(count));
+    let document = xml::parse(body.as_bytes()).expect("XML");
+    let message = Message::from_xml(&document).expect("a message");
+    let now = Circumstance::at(SystemTime::now());
+    bencher.bench(|| assert!(load().config.rules.find(&message, &now).next().is_some()));
 }
 
 #[divan::bench(args = ["北京天气挺好的！", "{{ message.content }}", "{{ message.content | upper }}"])]
@@ -187,8 +248,28 @@ fn config_text(count: usize) -> String {
     text
 }
 
+fn word_rules(count: usize) -> String {
+    let rule = |number: usize| {
+        let key = ["text", "contains", "prefix", "suffix"][number % 4];
+        format!("[[rule]]\nwhen.{key} = \"word{number}.\"\nreply = \"answer {number}\"\n")
+    };
+    format!("[account]\ntoken = \"{TOKEN}\"\n{}", (0..count).map(rule).collect::<String>())
+}
+
+/// All rules of [`config_text`] that are regular expressions.
+fn regex_rules(count: usize) -> String {
+    let text = config_text(10 * count);
+    let (account, rules) = text.split_once("[[rule]]").expect("rules");
+    let rules = rules.split("[[rule]]").filter(|rule| rule.contains("when.regex"));
+    format!("{account}{}", rules.map(|rule| format!("[[rule]]{rule}")).collect::<String>())
+}
+
 fn read(count: usize) -> Config {
-    let (config, faults) = Config::parse(&config_text(count), Path::new("/"), Thoroughness::CheckedBefore);
+    parsed(&config_text(count))
+}
+
+fn parsed(text: &str) -> Config {
+    let (config, faults) = Config::parse(text, Path::new("/"), Thoroughness::CheckedBefore);
     assert!(faults.is_empty(), "{faults:?}");
     config.expect("a config without faults")
 }

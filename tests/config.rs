@@ -411,3 +411,126 @@ fn a_location_names_its_account_among_those_that_the_responder_knows() {
         is_told(&site, &["outside.toml`, which is neither on the command line nor in --config-dir"]);
     }
 }
+
+/// A config that includes what lies in `rules/`.
+fn with_includes() -> String {
+    format!("include = [\"rules/*.toml\"]\n{}", answering("nobody"))
+}
+
+/// An included file with one rule.
+fn included_rule(word: &str, reply: &str) -> String {
+    format!("[[rule]]\nname = \"{word}\"\nwhen.text = \"{word}\"\nreply = \"{reply}\"\n")
+}
+
+/// Where an included file lies.
+fn included_file(site: &Site, name: &str) -> PathBuf {
+    site.config().with_file_name("rules").join(name)
+}
+
+#[test]
+fn under_cgi_the_next_request_sees_whatever_has_changed_in_an_included_file() {
+    let site = Site::behind(Door::ByHand)
+        .with_config(&with_includes())
+        .including("rules/a.toml", &included_rule("x", "one"))
+        .open();
+    let asks = |word: &str, reply: &str| {
+        // The second is answered from what the first had compiled.
+        for _ in 0..2 {
+            site.receives(&wechat().says(word)).replies(reply);
+        }
+    };
+    asks("x", "one");
+    write_config(&included_file(&site, "a.toml"), &included_rule("x", "changed"));
+    asks("x", "changed");
+    write_config(&included_file(&site, "b.toml"), &included_rule("y", "new"));
+    asks("y", "new");
+    write_config(&included_file(&site, "b.toml"), &included_rule("y", "newer"));
+    asks("y", "newer");
+    fs::remove_file(included_file(&site, "a.toml")).expect("our file");
+    asks("x", "from nobody");
+    assert!(!site.stderr().contains("[ERROR]"), "{}", site.stderr());
+}
+
+#[test]
+fn under_cgi_the_last_good_config_is_the_whole_set_of_files() {
+    let site = Site::behind(Door::ByHand)
+        .with_config(&with_includes())
+        .including("rules/a.toml", &included_rule("x", "one"))
+        .including("rules/b.toml", &included_rule("y", "two"))
+        .open();
+    let all_is_well = || {
+        for (word, reply) in [("x", "one"), ("y", "two"), ("z", "from nobody")] {
+            site.receives(&wechat().says(word)).replies(reply);
+        }
+    };
+    all_is_well();
+    // What is good of a set that is not is not taken either.
+    write_config(&included_file(&site, "a.toml"), &included_rule("x", "changed"));
+    write_config(&included_file(&site, "b.toml"), "[[rule]]\nwhen.txt = \"y\"\n");
+    all_is_well();
+    is_told(
+        &site,
+        &["rules/b.toml:2:6: unknown condition `txt`; did you mean `text`?", "the last good one goes on"],
+    );
+    fs::remove_file(included_file(&site, "b.toml")).expect("our file");
+    site.receives(&wechat().says("x")).replies("changed");
+    site.receives(&wechat().says("y")).replies("from nobody");
+}
+
+#[test]
+fn an_included_file_that_everybody_may_write_is_not_taken() {
+    for door in Door::open_ones([Door::ByHand, Door::FastcgiByHand]) {
+        let site = Site::behind(door)
+            .with_config(&with_includes())
+            .including("rules/a.toml", &included_rule("x", "one"))
+            .open();
+        site.receives(&wechat().says("x")).replies("one");
+        let file = included_file(&site, "a.toml");
+        write_config(&file, &included_rule("x", "another's"));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).expect("our file");
+        is_told(&site, &["everybody on this machine may write `", "the last good one goes on"]);
+        site.receives(&wechat().says("x")).replies("one");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("our file");
+        answers_soon(&site, "another's");
+    }
+}
+
+#[test]
+fn a_responder_takes_whatever_has_changed_in_an_included_file() {
+    for door in Door::open_ones([Door::FastcgiByHand]) {
+        let site = Site::behind(door)
+            .with_config(&with_includes())
+            .including("rules/b.toml", &included_rule("x", "one"))
+            .open();
+        site.receives(&wechat().says("x")).replies("one");
+        write_config(&included_file(&site, "b.toml"), &included_rule("x", "two"));
+        answers_soon(&site, "two");
+        write_config(&included_file(&site, "a.toml"), &included_rule("x", "three"));
+        answers_soon(&site, "three");
+        write_config(&included_file(&site, "a.toml"), "broken");
+        is_told(&site, &["rules/a.toml:1:", "the last good one goes on"]);
+        site.receives(&wechat().says("x")).replies("three");
+        fs::remove_file(included_file(&site, "a.toml")).expect("our file");
+        answers_soon(&site, "two");
+    }
+}
+
+#[test]
+fn check_shows_a_fault_of_an_included_file_in_that_file() {
+    let site = Site::behind(Door::ByHand)
+        .with_config(&with_includes())
+        .including("rules/a.toml", &included_rule("x", "{{ nobody }}"))
+        .including("rules/b.toml", &included_rule("x", "never"))
+        .open();
+    let check = || {
+        let output = site.program().arg("check").arg(site.config()).output().expect("it runs");
+        (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+    };
+    let (code, told) = check();
+    let shown = "rules/a.toml:4:9: the template names `nobody`, which there is not\n  |\n4 | reply = \"{{ nobody }}\"\n  |";
+    assert!(code == Some(2) && told.contains(shown), "{code:?} {told}");
+    write_config(&included_file(&site, "a.toml"), &included_rule("x", "one"));
+    let (code, told) = check();
+    let shown = "rules/b.toml:1:1: warning: this rule is never reached: rule 1 `x` (rules/a.toml, line 1) waits for the same";
+    assert!(code == Some(0) && told.contains(shown), "{code:?} {told}");
+}

@@ -39,7 +39,8 @@ fn the_weather_bot_knows_the_weather_echoes_and_says_when_it_is_lost() {
         site.receives(&wechat().verifies("8259041741")).is(200).says("8259041741");
         site.receives(&wechat().says("天气")).replies("北京天气挺好的！");
         site.receives(&wechat().says(" 天气 ")).replies("北京天气挺好的！");
-        site.receives(&wechat().says("天气？")).replies("天气？");
+        site.receives(&wechat().says("天气？")).replies("北京天气挺好的！");
+        site.receives(&wechat().says("天气预报？")).replies("天气预报？");
         let image =
             "<PicUrl><![CDATA[http://mmbiz.qpic.cn/0]]></PicUrl><MediaId><![CDATA[media_id]]></MediaId>";
         site.receives(&wechat().pushes(WeChat::message("image", image))).acknowledges();

@@ -18,6 +18,7 @@ mod read_back;
 mod replies;
 mod restarts;
 mod rule_replies;
+mod rules;
 mod secure;
 mod security;
 mod snippets;

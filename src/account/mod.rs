@@ -310,11 +310,11 @@ impl Entry {
 
     /// Takes a config that checks; the account stays as it is otherwise.
     fn take(&mut self, (path, loaded): OpenedConfig) {
-        let mut files: Vec<PathBuf> = path.iter().cloned().collect();
+        let mut seen: Vec<_> = path.iter().map(|path| (path.clone(), Stamp::of(path))).collect();
         self.path = path;
         let faults = match loaded {
             Ok(Loaded { config, warnings, faults, .. }) => {
-                files.extend(config.files.iter().cloned());
+                seen.extend(config.further_files());
                 if faults.is_empty() {
                     log_warnings(&warnings);
                     log::info!(target: "config", "took {}", self.path.as_deref().unwrap_or(Path::new("")).display());
@@ -326,13 +326,7 @@ impl Entry {
             }
             Err(Unusable(faults)) => faults,
         };
-        self.seen = files
-            .into_iter()
-            .map(|path| {
-                let stamp = Stamp::of(&path);
-                (path, stamp)
-            })
-            .collect();
+        self.seen = seen;
         if !faults.is_empty() && faults != self.faults {
             log_faults(&faults, if self.account.is_some() { LAST_GOOD } else { NO_CONFIG });
         }

@@ -7,17 +7,21 @@
 
 mod proof;
 mod refusal;
+mod words;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
 use proof::{Query, check_path, required, verify};
 use refusal::Refusal;
+use words::{Incoming, incoming, outgoing};
 
 use crate::clock::unix_seconds;
 use crate::http::{Request, Response};
 use crate::logging::{address_shown, openid_shown, shown};
-use crate::rules::{Chooser, Match, Rules, Scope, Session, Tables};
+use crate::rules::{
+    Blocked, Captures, Chooser, Circumstance, Match, Rules, Scope, Session, Tables, Template,
+};
 use crate::secret::Secret;
 use crate::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use crate::wechat::envelope::envelope_xml;
@@ -198,53 +202,109 @@ impl Call<'_> {
         {
             return Err(Refusal::ForeignReceiver(message.to_user.to_owned()));
         }
-        let found = self.terms.rules.find(&message);
-        let replies = found.as_ref().map_or_else(Vec::new, |found| self.replies(&message, found));
-        let reply = replies.into_iter().next();
-        let kind = reply.as_ref().map_or(SUCCESS, Reply::msg_type);
-        let response = reply.and_then(|reply| self.sealed(&message, &reply, seal));
-        self.log(&message, found.as_ref(), response.as_ref().map_or(SUCCESS, |_| kind));
-        Ok(response.unwrap_or_else(|| Response::text(200, SUCCESS)))
+        match incoming(self.terms.rules.blocked(), &message) {
+            Incoming::Passes => Ok(self.answer(&message, seal)),
+            Incoming::Masked(root) => Ok(self.answer(&Message::from_xml(&root)?, seal)),
+            Incoming::Refused(blocked) => {
+                let reply = self.refusal(&message, blocked);
+                Ok(self.send(&message, "a blocked word", reply, seal))
+            }
+            Incoming::Ignored => Ok(self.send(&message, "a blocked word", None, seal)),
+        }
     }
 
-    /// What the rule says, within WeChat's limits; nothing is `success`. The first is the passive reply; nobody delivers
-    /// the others yet.
+    /// Answers what the rules say. The first reply is the passive one; nobody delivers the others yet.
+    fn answer(&self, message: &Message<'_>, seal: Option<Seal<'_>>) -> Response {
+        let (met, replies) = self.ask_rules(message);
+        let met = met.map_or("no rule".to_owned(), |met| met.rule.label());
+        let blocked = self.terms.rules.blocked();
+        let pass = |reply| outgoing(blocked, reply, |blocked| self.refusal(message, blocked));
+        let mut replies: Vec<_> = replies.into_iter().filter_map(pass).collect();
+        if replies.len() > 1 {
+            log::warn!(target: "callback", "{met}: only the first of {} replies is sent", replies.len());
+        }
+        replies.truncate(1);
+        self.send(message, &met, replies.pop(), seal)
+    }
+
+    /// The rule that answers, or the last that met, and what it answers. What no rule is for has its own only if no rule
+    /// before it had one.
+    fn ask_rules<'m>(&self, message: &Message<'m>) -> (Option<Match<'m>>, Vec<Reply>) {
+        let mut last = None;
+        for met in self.terms.rules.find(message, &Circumstance::at(self.circumstances.now)) {
+            let replies = self.replies(message, &met);
+            last = Some(met);
+            if !replies.is_empty() {
+                return (last, replies);
+            }
+        }
+        (last, Vec::new())
+    }
+
+    /// What is answered instead of something with a blocked word.
+    fn refusal(&self, message: &Message<'_>, blocked: &Blocked) -> Option<Reply> {
+        let (captures, session) = (Captures::default(), Session::new());
+        let scope = self.scope(message, &captures, None, &session);
+        Reply::text(fill(blocked.reply.as_ref()?, &scope)?).fit(message).0
+    }
+
+    fn scope<'a>(
+        &'a self,
+        message: &'a Message<'a>,
+        captures: &'a Captures<'a>,
+        rule: Option<&'a str>,
+        session: &'a Session,
+    ) -> Scope<'a> {
+        Scope {
+            message,
+            captures,
+            app_id: self.terms.app_id.as_deref(),
+            rule,
+            rules: &self.terms.rules,
+            tables: &self.terms.tables,
+            session,
+            now: self.circumstances.now,
+        }
+    }
+
+    /// What the rule says, within WeChat's limits; nothing is `success`.
     fn replies(&self, message: &Message<'_>, found: &Match<'_>) -> Vec<Reply> {
-        let label = || found.rule.label();
         let mut fitting = Vec::new();
         for reply in self.said(message, found) {
             let (reply, cut) = reply.fit(message);
             if let Some(cut) = cut {
-                log::warn!(target: "callback", "{}: {cut}", label());
+                log::warn!(target: "callback", "{}: {cut}", found.rule.label());
             }
             fitting.extend(reply);
-        }
-        if fitting.len() > 1 {
-            log::warn!(target: "callback", "{}: only the first of {} replies is sent", label(), fitting.len());
         }
         fitting
     }
 
     /// What the rule says, or what it says where that fails.
     fn said(&self, message: &Message<'_>, found: &Match<'_>) -> Vec<Reply> {
-        let scope = Scope {
-            message,
-            captures: &found.captures,
-            app_id: self.terms.app_id.as_deref(),
-            rule: found.rule.name.as_deref(),
-            rules: &self.terms.rules,
-            tables: &self.terms.tables,
-            session: &Session::new(),
-            now: self.circumstances.now,
-        };
+        let session = Session::new();
+        let scope = self.scope(message, &found.captures, found.rule.name.as_deref(), &session);
         // Turns are to be counted in the store.
         let chooser = Chooser { random: &self.circumstances.random, turn: &|_| None };
         guarded(|| found.rule.then.replies(&scope, chooser)).unwrap_or_else(|why| {
             log::error!(target: "callback", "{} failed: {why}", found.rule.label());
-            let text =
-                found.rule.on_error.as_ref().and_then(|text| guarded(|| text.render_text(&scope)).ok());
+            let text = found.rule.on_error.as_ref().and_then(|text| fill(text, &scope));
             text.map(Reply::text).into_iter().collect()
         })
+    }
+
+    /// The response with this reply, and its line in the log.
+    fn send(
+        &self,
+        message: &Message<'_>,
+        met: &str,
+        reply: Option<Reply>,
+        seal: Option<Seal<'_>>,
+    ) -> Response {
+        let kind = reply.as_ref().map_or(SUCCESS, Reply::msg_type);
+        let response = reply.and_then(|reply| self.sealed(message, &reply, seal));
+        self.log(message, met, response.as_ref().map_or(SUCCESS, |_| kind));
+        response.unwrap_or_else(|| Response::text(200, SUCCESS))
     }
 
     /// The reply as it leaves; `None` if it cannot: then `success` is the only legal body.
@@ -264,7 +324,7 @@ impl Call<'_> {
         Some(Response::xml(envelope_xml(&encrypt, seal.token.expose(), now, seal.nonce)))
     }
 
-    fn log(&self, message: &Message<'_>, found: Option<&Match<'_>>, replied: &str) {
+    fn log(&self, message: &Message<'_>, met: &str, replied: &str) {
         if !log::log_enabled!(target: "callback", log::Level::Info) {
             return;
         }
@@ -274,10 +334,14 @@ impl Call<'_> {
             _ => message.msg_type.to_owned(),
         };
         let from = openid_shown(message.from_user, self.terms.personal_data);
-        let met = found.map_or("no rule".to_owned(), |found| found.rule.label());
         let time = self.request.received.elapsed().as_millis();
         log::info!(target: "callback", "{what} from {from} met {met}; replied {replied} in {time} ms");
     }
+}
+
+/// A template of a text filled in; `None` if that cannot be done.
+fn fill(template: &Template, scope: &Scope<'_>) -> Option<String> {
+    guarded(|| template.render_text(scope)).ok().map(std::borrow::Cow::into_owned)
 }
 
 /// Runs what a rule does. A panic in it is a bug of ours; the user still gets the rule's words for failures, and WeChat

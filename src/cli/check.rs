@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Failure, find_config, print, print_line};
 use crate::config::fault::{PlacedFault, Severity};
 use crate::config::load::{Unusable, load};
+use crate::rules::Role;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,12 +23,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let path = find_config(args.file.as_deref().or(args.config.as_deref()))?;
     let (faults, summary) = match load(&path) {
         Ok(loaded) => {
-            let default = if loaded.config.rules.default_rule().is_some() { " and a default" } else { "" };
-            let rules = match loaded.config.rules.iter().count() {
+            let rules: Vec<_> = loaded.config.rules.iter().collect();
+            let default =
+                if rules.iter().any(|rule| rule.role == Role::Default) { " and a default" } else { "" };
+            let count = match rules.iter().filter(|rule| !rule.is_fallback()).count() {
                 1 => "1 rule".to_owned(),
                 count => format!("{count} rules"),
             };
-            (loaded.warnings, Some(format!("{}: {rules}{default}; no faults", path.display())))
+            (loaded.warnings, Some(format!("{}: {count}{default}; no faults", path.display())))
         }
         Err(Unusable(faults)) => (faults, None),
     };

@@ -83,8 +83,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     crate::logging::start(log::LevelFilter::Warn, None);
     let (fields, sent) = fields(args);
     let push = Push { openid: args.openid.clone(), fields };
-    let wechat = WeChat::new(&push, args.mode.map(Mode::from), &config.account, SystemTime::now())?;
-    let rule = met_rule(&config.rules, &wechat.message).map_or("no rule".to_owned(), |rule| rule.label());
+    let now = SystemTime::now();
+    let wechat = WeChat::new(&push, args.mode.map(Mode::from), &config.account, now)?;
+    let rule =
+        met_rule(&config.rules, &wechat.message, now).map_or("no rule".to_owned(), |rule| rule.label());
     let account = Account::new(config);
     let started = Instant::now();
     let document = cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &account);

@@ -18,7 +18,7 @@ use crate::config::golden::{Expected, ExpectedRule, GoldenFile, GoldenTest};
 use crate::config::load::load;
 use crate::gateway::{Application, Responder, cgi};
 use crate::http::{Params, Request, Response};
-use crate::rules::Rule;
+use crate::rules::{Role, Rule};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A test, in a .toml file of the folder:
@@ -161,7 +161,7 @@ impl Run {
         let now = test.at.unwrap_or_else(SystemTime::now);
         let push = Push { openid: test.user.clone(), fields };
         let wechat = WeChat::new(&push, None, &self.settings, now)?;
-        let rule = met_rule(&self.terms.rules, &wechat.message);
+        let rule = met_rule(&self.terms.rules, &wechat.message, now);
         let app = Moment { terms: &self.terms, now };
         let document = cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &app);
         let received = wechat.receive(&document)?;
@@ -204,12 +204,12 @@ impl Application for Moment<'_> {
     }
 }
 
-/// A rule as a test file calls it: by its name, or by its place.
+/// A rule as a test file calls it: by its name, its place, or what it is.
 fn called(rule: &Rule) -> Value {
-    match (&rule.name, rule.number) {
+    match (&rule.name, &rule.role) {
         (Some(name), _) => name.as_str().into(),
-        (None, 0) => "default".into(),
-        (None, number) => number.into(),
+        (None, Role::Rule(number)) => (*number).into(),
+        (None, other) => other.key().into(),
     }
 }
 
@@ -217,11 +217,10 @@ fn is_expected(expected: &Expected, rule: Option<&Rule>, reply: &Value) -> bool 
     let is_rule = match &expected.rule {
         None => true,
         Some(ExpectedRule::None) => rule.is_none(),
-        Some(ExpectedRule::Number(number)) => rule.is_some_and(|rule| rule.number == *number),
-        Some(ExpectedRule::Named(name)) => {
-            let is_default = |rule: &Rule| rule.number == 0 && name == "default";
-            rule.is_some_and(|rule| rule.name.as_ref() == Some(name) || is_default(rule))
-        }
+        Some(ExpectedRule::Number(number)) => rule.is_some_and(|rule| rule.role == Role::Rule(*number)),
+        Some(ExpectedRule::Named(name)) => rule.is_some_and(|rule| {
+            rule.name.as_ref() == Some(name) || (rule.is_fallback() && rule.role.key() == *name)
+        }),
     };
     is_rule && expected.replies.as_ref().is_none_or(|replies| replies.contains(reply))
 }

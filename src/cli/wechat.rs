@@ -11,7 +11,7 @@ use super::sign::{Proof, Sealed, percent_encode};
 use crate::clock::unix_seconds;
 use crate::config::AccountSettings;
 use crate::http::Params;
-use crate::rules::{Rule, Rules, snake_case};
+use crate::rules::{Action, Circumstance, Rule, Rules, snake_case};
 use crate::secret::Secret;
 use crate::wechat::crypto::{AesKey, open_envelope};
 use crate::wechat::limits::MAX_TEXT_BYTES;
@@ -27,11 +27,13 @@ pub(super) struct Push {
     pub(super) fields: Vec<(String, String)>,
 }
 
-/// The rule that a message meets, for the page; the door itself finds it again.
-pub(super) fn met_rule(rules: &Rules, message: &str) -> Option<Arc<Rule>> {
+/// The rule that answers a message, for the page; the door itself finds it again.
+pub(super) fn met_rule(rules: &Rules, message: &str, now: SystemTime) -> Option<Arc<Rule>> {
     let root = xml::parse(message.as_bytes()).ok()?;
     let message = Message::from_xml(&root).ok()?;
-    rules.find(&message).map(|found| found.rule)
+    let met = rules.find(&message, &Circumstance::at(now)).map(|found| found.rule);
+    let (quiet, spoken): (Vec<_>, Vec<_>) = met.partition(|rule| matches!(rule.then, Action::None));
+    spoken.into_iter().next().or_else(|| quiet.into_iter().next_back())
 }
 
 /// The other side: who sends the message and reads the reply.
@@ -245,10 +247,11 @@ fn open_message(to_user: &str, openid: &str, timestamp: &str, fields: &[(String,
     let mut open = String::new();
     let common = [("ToUserName", to_user), ("FromUserName", openid), ("CreateTime", timestamp)];
     let all = common.into_iter().chain(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    for (name, value) in all {
-        let _ = write!(open, "<{name}>");
+    for (path, value) in all {
+        let tags = |mark: &str| path.split('/').map(|name| format!("<{mark}{name}>")).collect::<Vec<_>>();
+        open.push_str(&tags("").concat());
         push_cdata(&mut open, value);
-        let _ = write!(open, "</{name}>");
+        tags("/").iter().rev().for_each(|tag| open.push_str(tag));
     }
     open
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
+use super::include::{Further, Included};
 use super::last_good;
 use super::load::Stamp;
 use super::state_file::StateFiles;
@@ -31,6 +32,8 @@ struct Header {
     stamp: Stamp,
     /// Of the config's text.
     checksum: u64,
+    /// Included files and their folders, as they were.
+    seen: Vec<(PathBuf, Option<Stamp>)>,
     /// Where the config's text has no rules; `None` if they cannot be told apart.
     rest: Option<Vec<Range<usize>>>,
 }
@@ -53,13 +56,20 @@ pub struct Compilation {
     pub(super) text: String,
     pub(super) metadata: Metadata,
     pub(super) folder: PathBuf,
+    pub(super) included: Included,
 }
 
 impl Compilation {
     /// Does it. Where it fails, all stays as it is.
     pub fn run(self) {
-        let Self { files, text, metadata, folder } = self;
-        let (Some(config), _) = Config::parse(&text, &folder, Thoroughness::CheckedBefore) else { return };
+        let Self { files, text, metadata, folder, included } = self;
+        // What was checked, and not what lies there by now.
+        let kept = Further::Kept(&included.files);
+        let (Some(mut config), _) = Config::parse_with(&text, &folder, Thoroughness::CheckedBefore, kept)
+        else {
+            return;
+        };
+        config.included = included;
         let Some(bytes) = compile(&config, &text, &metadata, &folder) else { return };
         let modified = metadata.modified().unwrap_or(std::time::UNIX_EPOCH);
         match files.write(ENDING, &bytes, modified) {
@@ -91,6 +101,7 @@ fn compile(config: &Config, text: &str, metadata: &Metadata, folder: &Path) -> O
     let header = Header {
         stamp: Stamp::from(metadata),
         checksum: checksum(text.as_bytes()),
+        seen: config.included.seen.clone(),
         rest: rest.filter(|_| parsed.is_some_and(is_rest)),
     };
     let mut bytes = postcard::to_extend(&header, vec![0; CHECKSUM_BYTES]).ok()?;
@@ -126,7 +137,9 @@ fn header(bytes: &[u8]) -> Option<(Header, usize)> {
 
 impl Header {
     fn is_of(&self, text: &str, metadata: &Metadata) -> bool {
-        self.stamp == Stamp::from(metadata) && self.checksum == checksum(text.as_bytes())
+        self.stamp == Stamp::from(metadata)
+            && self.checksum == checksum(text.as_bytes())
+            && self.seen.iter().all(|(path, stamp)| Stamp::of(path) == *stamp)
     }
 }
 
@@ -137,9 +150,9 @@ fn checksum(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The config of a text that was checked before, if it has no faults.
+/// The config of a text that was checked before and holds no rules, if it has no faults.
 fn parse(text: &str, folder: &Path) -> Option<Config> {
-    let (config, faults) = Config::parse(text, folder, Thoroughness::CheckedBefore);
+    let (config, faults) = Config::parse_with(text, folder, Thoroughness::CheckedBefore, Further::Nowhere);
     config.filter(|_| faults.iter().all(|fault| fault.severity == fault::Severity::Warning))
 }
 
@@ -148,7 +161,7 @@ fn joined(ranges: &[Range<usize>], text: &str) -> Option<String> {
 }
 
 /// The tables that hold rules.
-const RULE_TABLES: [&str; 2] = ["rule", "default"];
+const RULE_TABLES: [&str; 5] = ["rule", "default", "welcome", "unfollow", "blocked"];
 
 /// Where a text is not part of the tables of the rules: each of those ends where the next table begins that is not part
 /// of one. `None` if the text is no TOML. Where rules are not written as tables this gives nonsense, which shows when
@@ -245,7 +258,7 @@ mod tests {
 
     fn rules(config: &Config) -> String {
         let rules: Vec<_> = config.rules.iter().collect();
-        format!("{rules:?} {:?}", config.rules.default_rule())
+        format!("{rules:?} {:?}", config.rules.blocked())
     }
 
     #[test]

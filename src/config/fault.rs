@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -31,6 +33,19 @@ pub struct Fault {
     pub hint: Option<String>,
     /// The cure.
     pub cure: Option<String>,
+    /// The included file that the bytes are of; `None` is the config itself.
+    pub within: Option<Arc<IncludedText>>,
+}
+
+/// An included file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct IncludedText {
+    /// What it is called in faults and in the log: its path from the config's folder, as it was included.
+    pub name: String,
+    /// Its path.
+    pub path: PathBuf,
+    /// What it says.
+    pub text: String,
 }
 
 impl Fault {
@@ -43,7 +58,21 @@ impl Fault {
     /// A fault of the file as a whole: it cannot be read, or others may write it.
     #[must_use]
     pub fn of_file(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Fault, span: None, message: message.into(), hint: None, cure: None }
+        Self {
+            severity: Severity::Fault,
+            span: None,
+            message: message.into(),
+            hint: None,
+            cure: None,
+            within: None,
+        }
+    }
+
+    /// The same in an included file, or in the config itself.
+    #[must_use]
+    pub fn within(mut self, file: Option<&Arc<IncludedText>>) -> Self {
+        self.within = file.cloned();
+        self
     }
 
     /// The same as a warning.
@@ -106,14 +135,28 @@ impl PlacedFault {
     /// Places `fault` in the text of the file.
     #[must_use]
     pub fn new(file: &str, text: &str, fault: &Fault) -> Self {
-        Self::place(file, &mut Places::new(text), fault)
+        Self::all(file, text, std::slice::from_ref(fault)).remove(0)
     }
 
     /// Places all `faults`; fast if they stand in the order of the file.
     #[must_use]
     pub fn all(file: &str, text: &str, faults: &[Fault]) -> Vec<Self> {
         let mut places = Places::new(text);
-        faults.iter().map(|fault| Self::place(file, &mut places, fault)).collect()
+        // Those of one included file stand together.
+        let mut included: Option<(&Arc<IncludedText>, Places<'_>)> = None;
+        let mut all = Vec::with_capacity(faults.len());
+        for fault in faults {
+            let Some(within) = &fault.within else {
+                all.push(Self::place(file, &mut places, fault));
+                continue;
+            };
+            let (_, places) = match &mut included {
+                Some(same) if Arc::ptr_eq(same.0, within) => same,
+                other => other.insert((within, Places::new(&within.text))),
+            };
+            all.push(Self::place(&within.path.display().to_string(), places, fault));
+        }
+        all
     }
 
     fn place(file: &str, places: &mut Places<'_>, fault: &Fault) -> Self {
@@ -251,7 +294,9 @@ pub(super) fn is_header(line: &str) -> bool {
 fn opens_public_table(line: &str) -> bool {
     let name = line.trim_start_matches(|letter| !is_of_key(letter));
     let word = name.split(|letter| !is_of_key(letter)).next().unwrap_or_default();
-    is_header(line) && did_you_mean(word, ["server", "log", "table", "rule", "default"]).is_some()
+    is_header(line)
+        && did_you_mean(word, ["server", "log", "table", "rule", "default", "welcome", "unfollow", "blocked"])
+            .is_some()
 }
 
 const MAX_COLUMNS: usize = 100;
@@ -360,7 +405,8 @@ const SECRET_KEYS: [&str; 7] = [
 ];
 
 /// Keys of the account that everybody may read the values of, and where a secret lies.
-const HARMLESS_KEYS: [&str; 6] = ["app_id", "mode", "original_id", "verified", "path", "file"];
+const HARMLESS_KEYS: [&str; 8] =
+    ["app_id", "mode", "original_id", "verified", "path", "file", "fold", "time_zone"];
 
 /// The bytes of the secrets that stand in `line`, one after the other, also where the line is no TOML. In the table of
 /// the account that is every value whose key is not known to be harmless; elsewhere, those of keys that are called like

@@ -61,7 +61,7 @@ pub struct Expected {
 /// Which rule is expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpectedRule {
-    /// The one with this name; `default` is `[default]`.
+    /// The one with this name, or one of those for what no rule is for: `default`, `welcome`, `default.image`.
     Named(String),
     /// The one in this place of the file, from 1.
     Number(usize),
@@ -173,7 +173,7 @@ fn read_message(value: Value<'_>, faults: &Faults<'_>) -> Option<Vec<(String, St
     }
 }
 
-/// The element that templates call `name`; one that nobody knows is named as it stands in the XML: `NewThing`.
+/// The element that templates call `name`; any other as it stands in the XML, with those around it: `NewThing`, `A/B`.
 fn element_named(name: &str) -> Option<String> {
     if name == "key" {
         return Some("EventKey".to_owned());
@@ -181,7 +181,8 @@ fn element_named(name: &str) -> Option<String> {
     let known = Message::known_elements().into_iter().find(|element| snake_case(element) == name);
     let as_it_stands = || {
         let is_element = name.starts_with(|first: char| first.is_ascii_uppercase())
-            && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+            && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_/".contains(letter))
+            && !name.split('/').any(str::is_empty);
         is_element.then(|| name.to_owned())
     };
     known.map(str::to_owned).or_else(as_it_stands)

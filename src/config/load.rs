@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compiled::{Compilation, Found};
 use super::fault::{Fault, PlacedFault, Severity};
+use super::include::Further;
 use super::last_good::LastGood;
 use super::places::Origin;
 use super::state_file::StateFiles;
@@ -114,9 +115,9 @@ fn load_for_service(path: &Path, state: Option<&Path>, service: Service) -> Resu
         copy => file.load_anew(copy, service),
     });
     taken.or_else(|unusable| {
-        let text = last_good.and_then(|copy| copy.text());
-        let config =
-            text.and_then(|text| Config::parse(&text, folder_of(path), Thoroughness::CheckedBefore).0);
+        let Some(copy) = last_good.and_then(|copy| copy.read()) else { return Err(unusable) };
+        let (folder, included) = (folder_of(path), Further::Kept(&copy.included));
+        let (config, _) = Config::parse_with(&copy.text, folder, Thoroughness::CheckedBefore, included);
         let Some(config) = config else { return Err(unusable) };
         Ok(Loaded { faults: unusable.0, ..Loaded::new(config) })
     })
@@ -150,8 +151,13 @@ impl<'p> ConfigFile<'p> {
         // Without a copy there is no folder to write to.
         let is_wanted = matches!(found, Found::Nothing) && copy.is_of(&self.metadata);
         let (files, folder) = (copy.0.clone(), folder.to_owned());
-        let to_compile =
-            is_wanted.then_some(Compilation { files, text: self.text, metadata: self.metadata, folder });
+        let to_compile = is_wanted.then(|| Compilation {
+            files,
+            text: self.text,
+            metadata: self.metadata,
+            folder,
+            included: loaded.config.included.clone(),
+        });
         Ok(Loaded { to_compile, ..loaded })
     }
 
@@ -165,7 +171,8 @@ impl<'p> ConfigFile<'p> {
             return if is_checked { Ok(loaded) } else { self.parse(Thoroughness::Full) };
         }
         let loaded = self.parse(Thoroughness::Full)?;
-        let is_new = last_good.is_some_and(|copy| copy.keep(&self.text, &self.metadata));
+        let is_new =
+            last_good.is_some_and(|copy| copy.keep(&self.text, &self.metadata, &loaded.config.included));
         Ok(Loaded { is_new, ..loaded })
     }
 
@@ -295,7 +302,7 @@ mod tests {
             write(&path, broken, 0o600);
             let loaded = load_for_service(&path, Some(&state), Service::ManyRequests).unwrap();
             assert!(!loaded.faults.is_empty());
-            assert!(loaded.config.rules.default_rule().is_some());
+            assert_eq!(loaded.config.rules.iter().count(), 1);
             assert!(load_for_service(&path, None, Service::ManyRequests).is_err());
         }
         std::fs::remove_file(&path).unwrap();

@@ -7,6 +7,7 @@ mod compiled;
 mod condition;
 pub mod fault;
 pub mod golden;
+mod include;
 mod last_good;
 pub mod load;
 pub mod places;
@@ -26,11 +27,15 @@ use log::LevelFilter;
 use toml::de::DeTable;
 
 use crate::logging::{self, RotatingFile};
-use crate::rules::{Rules, Tables};
+use crate::rules::{Fold, Rules, Tables, Zone};
 use crate::secret::Secret;
 use crate::wechat::crypto::AesKey;
 use crate::wechat::mode::AcceptedMode;
+use condition::{Customs, read_fold};
 use fault::Fault;
+use include::{Further, Included};
+use load::Stamp;
+use rule::Drafts;
 pub use schema::schema;
 pub use server::ServerSettings;
 use table::{Faults, Table};
@@ -53,7 +58,9 @@ pub struct Config {
     /// `[table.NAME]`
     pub tables: Tables,
     /// Further files that were read for it: a change of one is a change of the config.
-    pub files: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    /// Files with rules, whose change is one as well.
+    included: Included,
 }
 
 /// `[account]`: who we are to WeChat.
@@ -79,6 +86,12 @@ pub struct AccountSettings {
     pub verified: bool,
     /// The path of the URL in the console, without a slash at its end; `None` takes any.
     pub path: Option<String>,
+    /// The openids of those who run it; rules may be for them only.
+    pub admin: Vec<String>,
+    /// Whose clock the hours, weekdays and dates of rules go by. Default Asia/Shanghai.
+    pub time_zone: Zone,
+    /// How far texts may differ from the words of rules, where a rule does not say.
+    pub fold: Fold,
 }
 
 /// `[log]`: where the log goes.
@@ -119,25 +132,49 @@ impl Config {
     /// config there is at least one that is more than a warning.
     #[must_use]
     pub fn parse(text: &str, folder: &Path, thoroughness: Thoroughness) -> (Option<Self>, Vec<Fault>) {
+        Self::parse_with(text, folder, thoroughness, Further::Disk)
+    }
+
+    /// The same with included files from elsewhere.
+    fn parse_with(
+        text: &str,
+        folder: &Path,
+        thoroughness: Thoroughness,
+        further: Further<'_>,
+    ) -> (Option<Self>, Vec<Fault>) {
         let Ok(document) = DeTable::parse(text) else {
             return (None, faults_of_broken(text, folder));
         };
         let faults = Faults::new(text, thoroughness == Thoroughness::Full);
-        let config = Self::read(document.get_ref(), text, folder, &faults);
+        let config = Self::read(document.get_ref(), text, folder, &faults, further);
         let faults = faults.into_sorted();
         let refused = faults.iter().any(|fault| fault.severity == fault::Severity::Fault);
         (config.filter(|_| !refused), faults)
     }
 
+    /// What it was made of, its own file left out, each as it was when it was read or is now: a change of one is a change
+    /// of the config.
+    #[must_use]
+    pub fn further_files(&self) -> Vec<(PathBuf, Option<Stamp>)> {
+        let files = self.files.iter().map(|path| (path.clone(), Stamp::of(path)));
+        files.chain(self.included.seen.iter().cloned()).collect()
+    }
+
     /// Whether the two differ in their rules and secrets at most.
     fn has_same_settings(&self, other: &Self) -> bool {
-        let Self { account, server, log, files, tables, rules: _ } = self;
+        let Self { account, server, log, files, tables, rules: _, included: _ } = self;
         format!("{account:?}") == format!("{:?}", other.account)
             && tables.is_same_as(&other.tables)
             && (server, log, files) == (&other.server, &other.log, &other.files)
     }
 
-    fn read(document: &DeTable<'_>, text: &str, folder: &Path, faults: &Faults) -> Option<Self> {
+    fn read(
+        document: &DeTable<'_>,
+        text: &str,
+        folder: &Path,
+        faults: &Faults,
+        further: Further<'_>,
+    ) -> Option<Self> {
         let root = Table::new(document, 0..0, "table", faults);
         let account = root.table("account", "account key").map(|table| AccountSettings::read(table, folder));
         if account.is_none() && root.value("account").is_none() {
@@ -149,11 +186,17 @@ impl Config {
         let server = ServerSettings::read(root.table("server", "server key"));
         let log = LogSettings::read(root.table("log", "log key"), folder);
         let declared = Declared::read(&root, folder);
-        let rules = rule::read_all(&root, text, &declared);
-        declared.warn_unused(faults);
+        let (customs, mut drafts) = (Customs::of(account.as_ref()), Drafts::new(&declared));
+        drafts.read(&root, text, &customs);
+        let included = Included::read(&root, folder, further, &customs, &mut drafts);
+        drafts.read_fallbacks(&root, text);
+        let rules = drafts.into_rules(faults);
+        if !matches!(further, Further::Nowhere) {
+            declared.warn_unused(faults);
+        }
         root.finish();
         let tables = declared.tables;
-        Some(Self { account: account?, server, log, rules, tables, files: faults.take_files() })
+        Some(Self { account: account?, server, log, rules, tables, files: faults.take_files(), included })
     }
 }
 
@@ -162,11 +205,8 @@ fn faults_of_broken(text: &str, folder: &Path) -> Vec<Fault> {
     let mended = syntax::mend(text);
     let (document, _) = DeTable::parse_recoverable(&mended.text);
     let faults = Faults::new(&mended.text, true);
-    Config::read(document.get_ref(), &mended.text, folder, &faults);
-    let echoless = faults.into_sorted().into_iter().filter(|fault| !mended.is_echo(fault));
-    let mut all: Vec<Fault> = mended.faults.iter().cloned().chain(echoless).collect();
-    all.sort_by_key(|fault| fault.span.as_ref().map_or(0, |span| span.start));
-    all
+    Config::read(document.get_ref(), &mended.text, folder, &faults, Further::Nowhere);
+    mended.with_echoless(faults.into_sorted())
 }
 
 impl AccountSettings {
@@ -198,6 +238,14 @@ impl AccountSettings {
             original_id: table.string("original_id"),
             verified: table.flag("verified").unwrap_or(false),
             path: table.parsed("path", callback_path),
+            admin: table
+                .texts("admin")
+                .into_iter()
+                .flatten()
+                .map(|text| text.value.trim().to_owned())
+                .collect(),
+            time_zone: table.parsed("time_zone", Zone::parse).unwrap_or_default(),
+            fold: table.value("fold").and_then(|value| read_fold(value, &table)).unwrap_or_default(),
         };
         settings.check_key(&table);
         table.finish();

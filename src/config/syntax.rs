@@ -45,13 +45,21 @@ pub(super) fn mend(text: &str) -> Mended {
 
 impl Mended {
     /// Whether what is said of the mended text may come from the mending alone.
-    pub(super) fn is_echo(&self, fault: &Fault) -> bool {
+    fn is_echo(&self, fault: &Fault) -> bool {
         let Some(span) = &fault.span else { return false };
         !self.faults.is_empty()
             && (span.start == 0
                 || misses_something(&fault.message)
                 || self.orphaned.iter().any(|range| range.contains(&span.start))
                 || self.was_blanked(span))
+    }
+
+    /// What was wrong with the text, and what is wrong with what stands between it, in the order of the file.
+    pub(super) fn with_echoless(&self, faults: Vec<Fault>) -> Vec<Fault> {
+        let echoless = faults.into_iter().filter(|fault| !self.is_echo(fault));
+        let mut all: Vec<Fault> = self.faults.iter().cloned().chain(echoless).collect();
+        all.sort_by_key(|fault| fault.span.as_ref().map_or(0, |span| span.start));
+        all
     }
 
     fn was_blanked(&self, span: &Range<usize>) -> bool {

@@ -5,11 +5,13 @@
 use std::cell::{Cell, RefCell};
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, MAX_FAULTS, Severity, did_you_mean};
+use super::fault::{Fault, IncludedText, MAX_FAULTS, Severity, did_you_mean};
 
 /// A value with its place.
 pub(super) type Value<'t> = &'t Spanned<DeValue<'t>>;
@@ -26,6 +28,8 @@ pub(super) struct Faults<'t> {
     fault_count: Cell<usize>,
     warning_count: Cell<usize>,
     files: RefCell<Vec<PathBuf>>,
+    /// The included file that is read, if it is not the config itself.
+    within: Option<Arc<IncludedText>>,
 }
 
 impl<'t> Faults<'t> {
@@ -37,18 +41,41 @@ impl<'t> Faults<'t> {
             fault_count: Cell::default(),
             warning_count: Cell::default(),
             files: RefCell::default(),
+            within: None,
         }
+    }
+
+    /// Those of an included file, which is as thorough.
+    pub(super) fn of_included(&self, file: &'t Arc<IncludedText>) -> Self {
+        Self { within: Some(file.clone()), ..Self::new(&file.text, self.thorough) }
+    }
+
+    /// The included file that is read, if it is not the config itself.
+    pub(super) fn within(&self) -> Option<&Arc<IncludedText>> {
+        self.within.as_ref()
+    }
+
+    /// Takes over the faults of an included file.
+    pub(super) fn absorb(&self, faults: impl IntoIterator<Item = Fault>) {
+        faults.into_iter().for_each(|fault| self.push(fault));
     }
 
     pub(super) fn push(&self, fault: Fault) {
         self.note(fault.severity, || fault);
     }
 
+    /// Whether nothing was found that refuses the config.
+    pub(super) fn are_warnings(&self) -> bool {
+        self.fault_count.get() == 0
+    }
+
     /// The same with a fault that is only made if it is kept.
     fn note(&self, severity: Severity, fault: impl FnOnce() -> Fault) {
         let count = self.count(severity);
         if count.get() < MAX_FAULTS {
-            self.found.borrow_mut().push(fault());
+            let mut fault = fault();
+            fault.within = fault.within.or_else(|| self.within.clone());
+            self.found.borrow_mut().push(fault);
         }
         count.set(count.get() + 1);
     }
@@ -73,7 +100,12 @@ impl<'t> Faults<'t> {
     /// The faults in the order of the file, and last how many more there are.
     pub(super) fn into_sorted(self) -> Vec<Fault> {
         let mut faults = self.found.take();
-        faults.sort_by_key(|fault| fault.span.as_ref().map_or(0, |span| span.start));
+        // By name included files come in the order in which they are read.
+        let place = |fault: &Fault| {
+            let within = fault.within.as_ref().map(|file| file.name.clone());
+            (within, fault.span.as_ref().map_or(0, |span| span.start))
+        };
+        faults.sort_by_cached_key(place);
         for (severity, noun) in [(Severity::Fault, "faults"), (Severity::Warning, "warnings")] {
             let more = self.count(severity).get().saturating_sub(MAX_FAULTS);
             if more > 0 {
@@ -134,6 +166,10 @@ impl<'t> Table<'t> {
             DeValue::Table(table) => Some(Self::new(table, value.span(), key_noun, faults)),
             _ => wrong_type(value, "a table", faults),
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -222,9 +258,35 @@ impl<'t> Table<'t> {
             .ok()
     }
 
+    /// One text or a list of them that `T` understands; its error is the fault.
+    pub(super) fn parsed_list<T: FromStr<Err = String>>(&self, key: &'static str) -> Option<Vec<T>> {
+        let parse = |text: &Text<'_>| {
+            let note = |why| self.faults.push(Fault::at(text.span.clone(), format!("`{key}`: {why}")));
+            text.value.trim().parse().map_err(note).ok()
+        };
+        Some(self.texts(key)?.iter().filter_map(parse).collect())
+    }
+
+    /// A number, whole or not.
+    pub(super) fn number(&self, key: &'static str) -> Option<f64> {
+        let value = self.value(key)?;
+        let number = match value.get_ref() {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            _ => None,
+        };
+        number
+            .filter(|number: &f64| number.is_finite())
+            .or_else(|| wrong_type(value, "a number", self.faults))
+    }
+
     /// One text or a list of them.
     pub(super) fn texts(&self, key: &'static str) -> Option<Vec<Text<'t>>> {
-        let value = self.value(key)?;
+        self.texts_of(self.value(key)?, key)
+    }
+
+    /// The same of a value whose key is known.
+    pub(super) fn texts_of(&self, value: Value<'t>, key: &str) -> Option<Vec<Text<'t>>> {
         let texts: Vec<_> = match value.get_ref() {
             DeValue::Array(items) => items.iter().filter_map(|item| text(item, self.faults)).collect(),
             DeValue::String(_) => text(value, self.faults).into_iter().collect(),

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::fault::{PlacedFault, Severity};
 use super::*;
+use crate::rules::Role;
 
 const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 
@@ -34,8 +35,8 @@ fn with_rule(lines: &str) -> String {
 #[test]
 fn the_sample_checks_and_says_what_it_does() {
     let config = good(SAMPLE);
-    assert_eq!(config.rules.iter().count(), 4);
-    assert!(config.rules.default_rule().is_some());
+    assert_eq!(config.rules.iter().filter(|rule| !rule.is_fallback()).count(), 4);
+    assert!(config.rules.iter().any(|rule| rule.role == Role::Default));
     assert!(parse(SAMPLE).1.is_empty());
 }
 
@@ -301,8 +302,16 @@ fn rules_stand_in_the_order_of_priority_then_of_the_file() {
     );
     let config = good(&text);
     let rules: Vec<_> = config.rules.iter().collect();
-    let order: Vec<_> = rules.iter().map(|rule| (rule.name.as_deref(), rule.number, rule.line)).collect();
-    assert_eq!(order, [(Some("b"), 2, 8), (Some("a"), 1, 3), (Some("c"), 3, 13)]);
+    let order: Vec<_> =
+        rules.iter().map(|rule| (rule.name.as_deref(), rule.role.clone(), rule.line)).collect();
+    assert_eq!(
+        order,
+        [("b", 2, 8), ("a", 1, 3), ("c", 3, 13)].map(|(name, number, line)| (
+            Some(name),
+            Role::Rule(number),
+            line
+        ))
+    );
 }
 
 #[test]
@@ -317,4 +326,290 @@ fn a_log_file_has_a_name() {
         let faults = faults_of(&format!("[account]\ntoken = \"mytoken\"\n[log]\nfile = \"{path}\""));
         assert_eq!(faults, [format!("4:8 `file`: `{path}` names no file")]);
     }
+}
+
+/// What `check` says of a rule with these lines; the rule begins in line 3.
+fn told(lines: &str) -> Vec<String> {
+    faults_of(&with_rule(&format!("reply = \"r\"\n{lines}")))
+}
+
+#[test]
+fn every_condition_is_read() {
+    let text = "[account]\ntoken = \"mytoken\"\nadmin = [\"oAdmin\"]\ntime_zone = \"+09:00\"\nfold = \"script\"\n\
+        [[rule]]\nreply = \"{{ rest }}{{ n }}{{ city }}\"\n[rule.when]\ntext = \"ＯＫ！\"\ncontains = [\"a\", \"b\"]\n\
+        prefix = \"p\"\nsuffix = \"s\"\nall_of = [\"x\"]\nnone_of = \"y\"\nregex = '(?<city>.)'\nkey_regex = '(?<n>\\d)'\n\
+        type = \"text\"\nevent = \"CLICK\"\nkey = \"qrscene_7\"\n\
+        field = { Label = \"l\", \"SendLocationInfo/Scale\" = { min = 1, max = 2.5, equals = [\"2\"], regex = \"2\" } }\n\
+        near = { latitude = 23, longitude = 113.3, radius = \"1km\" }\nfrom = [\"admin\", \"oOther\"]\n\
+        not_from = \"oBad\"\nshare = \"0.5%\"\nhours = \"9:00-18:00\"\nweekdays = \"mon-fri\"\n\
+        dates = [\"10-01..10-07\", \"2026-12-24\"]\n";
+    let rule = good(text).rules.iter().next().unwrap();
+    let shown = format!("{:?}", rule.when);
+    for part in [
+        "fold: Script",
+        "Text([\"ok\"])",
+        "Contains([\"a\", \"b\"])",
+        "Prefix([\"p\"])",
+        "Suffix([\"s\"])",
+        "AllOf([\"x\"])",
+        "NoneOf([\"y\"])",
+        "Regex([Pattern(\"(?<city>.)\", Script)])",
+        "KeyRegex([Pattern(\"(?<n>\\\\d)\", Off)])",
+        "Type([\"text\"])",
+        "Event([\"CLICK\"])",
+        "Key([\"7\"])",
+        "path: \"Label\", equals: [\"l\"]",
+        "equals: [\"2\"], regex: [Pattern(\"2\", Off)], min: Some(1.0), max: Some(2.5)",
+        "latitude: 23.0, longitude: 113.3, radius: 1000.0",
+        "From([\"oAdmin\", \"oOther\"])",
+        "NotFrom([\"oBad\"])",
+        "Share(50)",
+        "name: \"+09:00\"",
+        "from: 540, to: 1080",
+        "Yearly(1001, 1007), Once(20261224, 20261224)",
+    ] {
+        assert!(shown.contains(part), "no `{part}` in {shown}");
+    }
+}
+
+#[test]
+fn conditions_that_cannot_be_are_faults_at_their_place() {
+    for (lines, fault) in [
+        ("when.fold = true", "5:1 this condition is empty"),
+        ("when.text = []", "5:13 `text` is an empty list"),
+        ("when.fold = \"yes\"\nwhen.text = \"x\"", "5:13 expected true, false or \"script\", found string"),
+        ("when.from = \"admin\"", "5:13 the account has no `admin`"),
+        (
+            "when.hours = \"9-18\"",
+            "5:14 `hours`: `9-18` is no span of hours; write one like \"9:00-18:00\" or \"22:00-6:00\"",
+        ),
+        (
+            "when.weekdays = [\"mon\", \"someday\"]",
+            "5:25 `weekdays`: `someday` is no weekday; write one like \"mon\", \"mon-fri\" or \"周六\"",
+        ),
+        (
+            "when.dates = \"02-30\"",
+            "5:14 `dates`: `02-30` is no day; write one like \"2026-10-01\", \"12-25\" or \"10-01..10-07\"",
+        ),
+        ("when.share = \"0%\"", "5:14 `share`: `0%` is no share; write one like \"10%\" or \"0.5%\""),
+        ("when.field = {}", "5:14 `field` names no field"),
+        ("when.field.X = {}", "5:16 nothing is wanted of the field `X`"),
+        ("when.field.X = { min = 2, max = 1 }", "5:16 no number is at least `min` and at most `max`"),
+        ("when.field.X = { regex = '(' }", "5:27 bad regular expression: unclosed group"),
+        ("when.key_regex = '('", "5:19 bad regular expression: unclosed group"),
+        ("when.near = { latitude = 1, longitude = 2 }", "5:13 missing key of a place `radius`"),
+        (
+            "when.near = { latitude = 91, longitude = 2, radius = \"1m\" }",
+            "5:15 `latitude` is a number of degrees, -90 to 90",
+        ),
+        (
+            "when.text = \"x\"\nvalid_until = \"2026-02-30\"",
+            "6:15 `valid_until`: `2026-02-30` is no date or time; write one like \"2026-12-31\" or \"2026-12-31 18:00\"",
+        ),
+        (
+            "when.text = \"x\"\nvalid_from = 2027-01-01\nvalid_until = 2026-01-01",
+            "7:1 it ends before it begins",
+        ),
+        ("when.text = \"x\"\nflow = \"on\"", "6:8 `flow`: `on` is no way to go on; there are stop, next"),
+        ("when.text = \"x\"\nalias = \"y\"", "6:9 this rule has a reply of its own and an `alias`"),
+    ] {
+        assert_eq!(told(lines), [fault], "{lines}");
+    }
+    for (line, fault) in [
+        (
+            "time_zone = \"Mars\"",
+            "3:13 `time_zone`: `Mars` is no time zone; write one like \"Asia/Shanghai\", \"UTC\" or \"+08:00\"",
+        ),
+        ("fold = 1", "3:8 expected true, false or \"script\", found integer"),
+    ] {
+        assert_eq!(faults_of(&format!("[account]\ntoken = \"mytoken\"\n{line}")), [fault]);
+    }
+}
+
+/// A config with these tables, and the labels of its rules in the order in which they are tried.
+fn labels(tables: &str) -> Vec<String> {
+    let config = good(&format!("[account]\ntoken = \"mytoken\"\n{tables}"));
+    config.rules.iter().map(|rule| rule.label()).collect()
+}
+
+#[test]
+fn what_no_rule_is_for_comes_last_and_the_most_special_first() {
+    let reply = "reply = \"r\"\n";
+    let tables = format!(
+        "[default]\n{reply}[welcome]\n{reply}[default.image]\n{reply}[unfollow]\nreply.none = true\n\
+         [[rule]]\nname = \"late\"\npriority = -9\ntake_over = true\n{reply}\
+         [[rule]]\nenabled = false\nwhen.text = \"x\"\n{reply}"
+    );
+    let expected = [
+        "rule 1 `late` (line 11)",
+        "the welcome (line 5)",
+        "the rule for who leaves (line 9)",
+        "the default for image (line 7)",
+        "the default (line 3)",
+    ];
+    assert_eq!(labels(&tables), expected);
+    // A default for one type does not ask for one for all.
+    assert_eq!(labels("[default.voice]\nreply = \"r\"\n"), ["the default for voice (line 3)"]);
+    assert_eq!(
+        faults_of("[account]\ntoken = \"mytoken\"\n[default]\nname = \"x\""),
+        ["3:1 missing default key `reply`"]
+    );
+}
+
+#[test]
+fn an_alias_is_another_way_to_a_reply() {
+    let rule =
+        |name: &str, more: &str| format!("[[rule]]\nname = \"{name}\"\nwhen.text = \"{name}\"\n{more}\n");
+    let text = |rules: &[String]| format!("[account]\ntoken = \"mytoken\"\n{}", rules.concat());
+    let config = good(&text(&[
+        rule("a", "alias = \"b\""),
+        rule("b", "alias = \"c\"\non_error = \"b failed\""),
+        rule("c", "reply = \"from c\"\non_error = \"c failed\"\nenabled = false"),
+    ]));
+    let shown: Vec<_> =
+        config.rules.iter().map(|rule| format!("{:?} {:?}", rule.then, rule.on_error)).collect();
+    assert_eq!(shown.len(), 2);
+    assert!(shown.iter().all(|rule| rule.contains("from c")), "{shown:?}");
+    assert!(shown[0].contains("c failed") && shown[1].contains("b failed"), "{shown:?}");
+    for (rules, fault) in [
+        (
+            vec![rule("weather", "alias = \"wether\""), rule("b", "reply = \"r\"")],
+            "6:9 no rule is called `wether`",
+        ),
+        (
+            vec![rule("a", "alias = \"b\""), rule("b", "alias = \"a\"")],
+            "6:9 `b` leads round in a circle, 10:9 `a` leads round in a circle",
+        ),
+        (vec![rule("a", "alias = \"a\"")], "6:9 `a` leads round in a circle"),
+        (
+            vec![rule("a", "alias = \"b\""), rule("b", "reply = \"r\""), rule("b", "reply = \"r\"")],
+            "6:9 several rules are called `b`",
+        ),
+    ] {
+        assert_eq!(faults_of(&text(&rules)).join(", "), fault);
+    }
+}
+
+#[test]
+fn rules_that_others_hide_are_warned_of_with_both_places() {
+    let text = with_rule(
+        "when.contains = \"天气\"\nreply = \"r\"\n[[rule]]\nname = \"late\"\nwhen.text = [\"天气！\", \"雨\"]\nreply = \"r\"\n\
+         [[rule]]\nwhen.prefix = \"查天气\"\nreply = \"{{ rest }}\"",
+    );
+    let (config, faults) = parse(&text);
+    assert!(config.is_some() && faults.iter().all(|fault| fault.severity == Severity::Warning), "{faults:?}");
+    let expected = [
+        "6:1 `天气` already meets rule 1 (line 3)",
+        "10:1 this rule is never reached: rule 1 (line 3) meets all that it waits for",
+    ];
+    assert_eq!(faults_of(&text), expected);
+}
+
+#[test]
+fn blocked_words_say_where_they_are_looked_for() {
+    let told = |lines: &str| faults_of(&format!("[account]\ntoken = \"mytoken\"\n[[blocked]]\n{lines}"));
+    assert!(told("words = [\"a\"]\nin = \"refuse\"\nout = \"mask\"\nreply = \"no\"").is_empty());
+    assert_eq!(told("words = [\"a\"]"), ["3:1 these words are looked for nowhere"]);
+    assert_eq!(told("in = \"mask\""), ["3:1 missing key of blocked words `words`"]);
+    assert_eq!(told("words = [\"a\", \" \"]\nin = \"mask\""), ["4:15 an empty word stands in every text"]);
+    assert_eq!(told("words = [\"a\"]\nin = \"refuse\""), ["3:1 what is refused needs a `reply`"]);
+    assert_eq!(
+        told("words = [\"a\"]\nin = \"hide\""),
+        ["5:6 `in`: `hide` is no measure; there are refuse, mask, ignore"]
+    );
+}
+
+/// A config that includes `rules/*.toml` and `more.toml`, beside these files.
+fn including(files: &[(&str, &str)]) -> (tempfile::TempDir, Option<Config>, Vec<String>) {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("rules")).unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let text = "include = [\"rules/*.toml\", \"more.toml\"]\n[account]\ntoken = \"mytoken\"\n[[rule]]\nwhen.text = \"own\"\n\
+        reply = \"r\"\n[default]\nreply = \"d\"\n";
+    let (config, faults) = Config::parse(text, folder.path(), Thoroughness::Full);
+    let told = PlacedFault::all("f", text, &faults);
+    let inside = format!("{}/", folder.path().display());
+    let told = told.iter().map(|fault| fault.one_line().replace(&inside, "")).collect();
+    (folder, config, told)
+}
+
+#[test]
+fn included_files_come_in_the_order_of_their_names() {
+    let rule = |word: &str| format!("[[rule]]\nwhen.text = \"{word}\"\nreply = \"r\"\n");
+    let blocked = format!("[[blocked]]\nwords = [\"w\"]\nout = \"mask\"\n{}", rule("z"));
+    let (folder, config, told) = including(&[
+        ("rules/b.toml", &rule("b")),
+        ("rules/a.toml", &format!("{}{}", rule("a"), rule("a2"))),
+        ("rules/.hidden.toml", "broken"),
+        ("rules/c.txt", "broken"),
+        ("more.toml", &blocked),
+    ]);
+    assert_eq!(told, [""; 0]);
+    let config = config.unwrap();
+    let labels: Vec<_> = config.rules.iter().map(|rule| rule.label()).collect();
+    let expected = [
+        "rule 1 (line 4)",
+        "rule 2 (rules/a.toml, line 1)",
+        "rule 3 (rules/a.toml, line 4)",
+        "rule 4 (rules/b.toml, line 1)",
+        "rule 5 (more.toml, line 4)",
+        "the default (line 7)",
+    ];
+    assert_eq!(labels, expected);
+    assert_eq!(config.rules.blocked().len(), 1);
+    let seen: Vec<_> = config.further_files().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(
+        seen,
+        ["rules", "rules/a.toml", "rules/b.toml", "more.toml"].map(|name| folder.path().join(name))
+    );
+}
+
+#[test]
+fn a_fault_of_an_included_file_names_that_file() {
+    let (_folder, config, told) = including(&[
+        ("rules/a.toml", "[[rule]]\nwhen.txt = \"a\"\nreply = \"r\"\n"),
+        (
+            "rules/b.toml",
+            "[[rule]]\nwhen.text = \"own\"\nreply = \"{{ nobody }}\"\n[account]\ntoken = \"geheim\"\n[default]\nreply = 1\n",
+        ),
+        ("rules/c.toml", "[[rule]\nwhen.text = \"a\"\n[[rule]]\nwhen.text = 7\nreply = \"r\"\n"),
+        ("rules/d.toml", ""),
+    ]);
+    assert!(config.is_none());
+    let starts = [
+        "f:1:28: `more.toml`: cannot read",
+        "rules/a.toml:2:6: unknown condition `txt`; did you mean `text`?",
+        "rules/b.toml:3:9: the template names `nobody`",
+        "rules/b.toml:4:2: unknown table of an included file `account`",
+        "rules/b.toml:6:2: unknown table of an included file `default`",
+        "rules/c.toml:1:",
+        "rules/c.toml:4:13: expected a text or a list of texts",
+    ];
+    assert_eq!(told.len(), starts.len(), "{told:#?}");
+    for (told, start) in told.iter().zip(starts) {
+        let told = told.replace("cannot read the included `more.toml`", "`more.toml`: cannot read");
+        assert!(told.starts_with(start), "{told}");
+    }
+    assert!(!told.join("").contains("geheim"));
+}
+
+#[test]
+fn an_include_that_finds_nothing_is_told() {
+    let told =
+        |pattern: &str| faults_of(&format!("include = \"{pattern}\"\n[account]\ntoken = \"mytoken\"\n"));
+    assert!(told("rules/*.toml")[0].starts_with("1:11 `rules/*.toml`: cannot read the folder"));
+    assert!(told("missing.toml")[0].starts_with("1:11 cannot read the included `/nowhere/missing.toml`"));
+    assert_eq!(told("rules/"), ["1:11 `rules/`: it names a folder; write for example \"rules/*.toml\""]);
+    assert_eq!(
+        told("*/a.toml"),
+        ["1:11 `*/a.toml`: `*` stands for a part of a file's name, not of a folder's"]
+    );
+    let (_folder, config, told) = including(&[("more.toml", "")]);
+    assert!(config.is_some());
+    assert_eq!(told, ["f:1:12: warning: `rules/*.toml` names no file; paths start from the config's folder"]);
 }

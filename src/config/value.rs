@@ -40,6 +40,19 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("`{text}` is no size; write one like \"256KiB\" or \"1MiB\""))
 }
 
+/// `500m`, `5km`, `1.5km`: metres.
+pub(super) fn metres(text: &str) -> Result<f64, String> {
+    let (number, factor) = match text.strip_suffix("km") {
+        Some(number) => (Some(number), 1000.0),
+        None => (text.strip_suffix('m'), 1.0),
+    };
+    let number: Option<f64> = number.and_then(|number| number.trim().parse().ok());
+    number
+        .map(|number| number * factor)
+        .filter(|metres| metres.is_finite() && *metres > 0.0)
+        .ok_or_else(|| format!("`{text}` is no distance; write one like \"500m\" or \"1.5km\""))
+}
+
 /// A secret: `"literal"`, `{ env = "NAME" }` or `{ file = "path" }`, the path relative to `folder`.
 pub(super) fn secret(table: &Table<'_>, key: &'static str, folder: &Path) -> Option<Secret> {
     let value = table.value(key)?;
@@ -111,6 +124,15 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         for bad in ["", "5", "-5s", "soon"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn distances_have_units() {
+        assert_eq!(metres("500m"), Ok(500.0));
+        assert_eq!(metres("1.5 km"), Ok(1500.0));
+        for bad in ["", "5", "-5m", "0m", "km", "infkm"] {
+            assert!(metres(bad).is_err(), "{bad}");
         }
     }
 

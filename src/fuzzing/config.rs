@@ -42,7 +42,10 @@ fn parsed(text: &str, thoroughness: Thoroughness) -> (Option<Config>, Vec<Fault>
 
 /// A config as text, as far as it does not depend on what was compiled.
 fn shown(config: Option<&Config>) -> String {
-    format!("{:?}", config.map(|config| (&config.account, &config.server, &config.log, &config.files)))
+    format!(
+        "{:?}",
+        config.map(|config| (&config.account, &config.server, &config.log, config.further_files()))
+    )
 }
 
 /// Every fault has a place inside the file, and can be shown.

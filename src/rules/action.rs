@@ -9,7 +9,7 @@ use super::template::{Scope, Template, TemplateError};
 use crate::wechat::reply::{Article, Reply};
 
 /// What a rule does when its condition holds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Action {
     /// A text.
     Text(Template),
@@ -75,7 +75,7 @@ pub enum Action {
 }
 
 /// One article of [`Action::News`].
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ArticleTemplate {
     /// The title.
     pub title: Template,

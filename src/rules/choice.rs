@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Action;
 
 /// One of the replies that chance chooses from.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Choice {
     /// How often, beside the weights of the others.
     pub weight: u32,

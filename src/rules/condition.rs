@@ -1,77 +1,21 @@
 //! What a rule waits for.
 
-use std::fmt;
-use std::sync::OnceLock;
+use std::ops::Range;
 
-use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
+use sha1::{Digest, Sha1};
 
-use crate::wechat::event::key_without_prefix;
-use crate::wechat::message::{Content, Message};
+use super::calendar::Calendar;
+use super::fold::{Fold, Folded};
+use super::pattern::Pattern;
+use super::subject::{Captures, Subject};
+use crate::clock::unix_seconds;
 
-/// What the conditions look at, taken from a message once.
-#[derive(Debug)]
-pub struct Subject<'m> {
-    /// The text of a text message, without white space around it.
-    pub(super) text: Option<&'m str>,
-    /// `MsgType`.
-    msg_type: &'m str,
-    /// `Event` of an event.
-    event: Option<&'m str>,
-    /// `EventKey` without `qrscene_`: scanning a code means the same to a new follower and to an old one.
-    key: Option<&'m str>,
-}
-
-impl<'m> Subject<'m> {
-    /// The subject of `message`.
-    #[must_use]
-    pub fn of(message: &Message<'m>) -> Self {
-        Self {
-            text: match &message.content {
-                Content::Text { content, .. } => Some(content.trim()),
-                _ => None,
-            },
-            msg_type: message.msg_type,
-            event: message.fields().child_text("Event"),
-            key: message.fields().child_text("EventKey").map(key_without_prefix),
-        }
-    }
-}
-
-/// What a condition cut out of a message: names and texts.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Captures<'m>(Vec<(String, &'m str)>);
-
-impl<'m> FromIterator<(String, &'m str)> for Captures<'m> {
-    fn from_iter<I: IntoIterator<Item = (String, &'m str)>>(captures: I) -> Self {
-        Self(captures.into_iter().collect())
-    }
-}
-
-impl<'m> Captures<'m> {
-    /// The text with this name; of several with one name the last.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&'m str> {
-        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, text)| *text)
-    }
-
-    /// All names and texts.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &'m str)> {
-        self.0.iter().map(|(name, text)| (name.as_str(), *text))
-    }
-}
-
-/// Tests that must all hold.
+/// Tests that must all hold. They are asked in this order, so those that cost something come last.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Condition(pub Vec<Test>);
-
-impl Condition {
-    /// Whether all tests hold, and what they cut out.
-    #[must_use]
-    pub fn meets<'m>(&self, subject: &Subject<'m>) -> Option<Captures<'m>> {
-        let mut captures = Captures::default();
-        self.0.iter().all(|test| test.holds(subject, &mut captures)).then_some(captures)
-    }
+pub struct Condition {
+    pub(super) fold: Fold,
+    pub(super) tests: Vec<Test>,
 }
 
 /// One test; a list means any of.
@@ -83,8 +27,12 @@ pub enum Test {
     Contains(Vec<String>),
     /// The text begins with one of these; what follows, trimmed, is the capture `rest`.
     Prefix(Vec<String>),
-    /// The text ends with one of these.
+    /// The text ends with one of these; what comes before, trimmed, is the capture `rest`.
     Suffix(Vec<String>),
+    /// The text holds all of these.
+    AllOf(Vec<String>),
+    /// There is a text, and it holds none of these.
+    NoneOf(Vec<String>),
     /// One of these finds something in the text; its named groups are captures.
     Regex(Vec<Pattern>),
     /// `MsgType` is one of these.
@@ -93,193 +41,421 @@ pub enum Test {
     Event(Vec<String>),
     /// `EventKey` is one of these, `qrscene_` left out.
     Key(Vec<String>),
+    /// One of these finds something in `EventKey`, `qrscene_` left out; its named groups are captures.
+    KeyRegex(Vec<Pattern>),
+    /// A field of the document is so.
+    Field(Field),
+    /// The place that the message tells lies in one of these.
+    Near(Vec<Area>),
+    /// The sender is one of these openids.
+    From(Vec<String>),
+    /// The sender is none of these openids.
+    NotFrom(Vec<String>),
+    /// A person sent it, it did not just happen.
+    Sent,
+    /// The sender is one of so many in ten thousand, always the same ones.
+    Share(u16),
+    /// From these Unix seconds on, and before those.
+    Valid(i64, i64),
+    /// The time is so.
+    Calendar(Calendar),
+}
+
+/// What is wanted of a field: all that is given.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Field {
+    /// Its name, as `Label`, or those on the way to it, as `SendLocationInfo/Label`.
+    pub path: String,
+    /// It is one of these, if there are any.
+    pub equals: Vec<String>,
+    /// One of these finds something in it, if there are any; its named groups are captures.
+    pub regex: Vec<Pattern>,
+    /// It is a number and at least this.
+    pub min: Option<f64>,
+    /// It is a number and at most this.
+    pub max: Option<f64>,
+}
+
+/// A circle on the earth.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Area {
+    /// Of its midst, degrees.
+    pub latitude: f64,
+    /// Of its midst, degrees.
+    pub longitude: f64,
+    /// Metres.
+    pub radius: f64,
+}
+
+impl Condition {
+    /// Tests that must all hold, for texts folded so. The words are as their author wrote them.
+    #[must_use]
+    pub fn new(fold: Fold, tests: Vec<Test>) -> Self {
+        let parts = |words: Vec<String>| words.iter().map(|word| fold.part(word)).collect();
+        let tests = tests.into_iter().map(|test| match test {
+            Test::Text(words) => Test::Text(words.iter().map(|word| fold.whole(word)).collect()),
+            Test::Contains(words) => Test::Contains(parts(words)),
+            Test::Prefix(words) => Test::Prefix(parts(words)),
+            Test::Suffix(words) => Test::Suffix(parts(words)),
+            Test::AllOf(words) => Test::AllOf(parts(words)),
+            Test::NoneOf(words) => Test::NoneOf(parts(words)),
+            Test::Regex(patterns) => {
+                Test::Regex(patterns.into_iter().map(|pattern| pattern.folded(fold)).collect())
+            }
+            other => other,
+        });
+        Self { fold, tests: tests.collect() }
+    }
+
+    /// One more test must hold.
+    #[must_use]
+    pub fn and(mut self, test: Test) -> Self {
+        self.tests.push(test);
+        self
+    }
+
+    /// Whether all tests hold, and what they cut out.
+    #[must_use]
+    pub fn meets<'m>(&self, subject: &Subject<'m>) -> Option<Captures<'m>> {
+        let mut found = Found { captures: Captures::default(), from: None, to: None };
+        let text = subject.folded(self.fold);
+        self.tests.iter().all(|test| test.holds(subject, text, &mut found)).then(|| found.finish(text))
+    }
+}
+
+/// What tests have cut out so far.
+struct Found<'m> {
+    captures: Captures<'m>,
+    /// Where the rest begins and ends in the folded text.
+    from: Option<usize>,
+    to: Option<usize>,
+}
+
+impl<'m> Found<'m> {
+    fn finish(mut self, text: Option<&Folded<'m>>) -> Captures<'m> {
+        if let Some(text) = text.filter(|_| self.from.is_some() || self.to.is_some()) {
+            let from = self.from.unwrap_or(0);
+            // A prefix and a suffix may overlap.
+            let to = self.to.unwrap_or(text.text().len()).max(from);
+            self.captures.push("rest", text.written(from..to).trim());
+        }
+        self.captures
+    }
+
+    fn take_from(&mut self, text: &'m str, patterns: &[Pattern]) -> bool {
+        self.take(patterns, text, |range| &text[range])
+    }
+
+    /// Whether a pattern finds something in `text`; what its groups found is taken as `written` says.
+    fn take(&mut self, patterns: &[Pattern], text: &str, written: impl Fn(Range<usize>) -> &'m str) -> bool {
+        patterns.iter().any(|pattern| {
+            let found = pattern.find(text);
+            let holds = found.is_some();
+            for (name, range) in found.into_iter().flatten() {
+                self.captures.push(name, written(range));
+            }
+            holds
+        })
+    }
 }
 
 impl Test {
-    fn holds<'m>(&self, subject: &Subject<'m>, captures: &mut Captures<'m>) -> bool {
-        let text = |test: &dyn Fn(&'m str) -> bool| subject.text.is_some_and(test);
+    fn holds<'m>(&self, subject: &Subject<'m>, text: Option<&Folded<'m>>, found: &mut Found<'m>) -> bool {
+        let any =
+            |names: &[String], name: Option<&str>| names.iter().any(|known| Some(known.as_str()) == name);
+        let holds_any = |words: &[String]| {
+            text.is_some_and(|text| words.iter().any(|word| text.text().contains(word.as_str())))
+        };
         match self {
-            Self::Text(words) => text(&|text| words.iter().any(|word| word == text)),
-            Self::Contains(words) => text(&|text| words.iter().any(|word| text.contains(word.as_str()))),
-            Self::Suffix(words) => text(&|text| words.iter().any(|word| text.ends_with(word.as_str()))),
-            Self::Prefix(words) => {
-                let rest = subject
-                    .text
-                    .and_then(|text| words.iter().find_map(|word| text.strip_prefix(word.as_str())));
-                captures.0.extend(rest.map(|rest| ("rest".to_owned(), rest.trim())));
-                rest.is_some()
+            Self::Text(words) => any(words, text.map(Folded::whole)),
+            Self::Contains(words) => holds_any(words),
+            Self::NoneOf(words) => text.is_some() && !holds_any(words),
+            Self::AllOf(words) => {
+                text.is_some_and(|text| words.iter().all(|word| text.text().contains(word.as_str())))
             }
-            Self::Regex(patterns) => subject
-                .text
-                .is_some_and(|text| patterns.iter().any(|pattern| pattern.captures(text, captures))),
-            Self::Type(types) => types.iter().any(|name| name == subject.msg_type),
+            Self::Prefix(words) => {
+                found.from = text.and_then(|text| words.iter().find_map(|word| end_of_prefix(text, word)));
+                found.from.is_some()
+            }
+            Self::Suffix(words) => {
+                found.to = text.and_then(|text| words.iter().find_map(|word| start_of_suffix(text, word)));
+                found.to.is_some()
+            }
+            Self::Regex(patterns) => text.is_some_and(|text| matches_text(patterns, text, found)),
+            Self::Type(types) => any(types, Some(subject.msg_type)),
             Self::Event(events) => {
                 subject.event.is_some_and(|event| events.iter().any(|name| name.eq_ignore_ascii_case(event)))
             }
-            Self::Key(keys) => subject.key.is_some_and(|key| keys.iter().any(|name| name == key)),
-        }
-    }
-}
-
-/// A regular expression, compiled when a message first needs it. Matching takes linear time.
-#[derive(Serialize, Deserialize)]
-#[serde(from = "String")]
-pub struct Pattern {
-    source: String,
-    #[serde(skip)]
-    compiled: OnceLock<Option<Regex>>,
-}
-
-/// Why a regular expression cannot be used.
-#[derive(Debug, PartialEq, Eq)]
-pub struct PatternError {
-    /// What is wrong.
-    pub message: String,
-    /// The byte of the expression where it is wrong.
-    pub offset: Option<usize>,
-}
-
-/// Memory that one compiled expression may take, bytes; a counted repetition of a large class can ask for far more.
-const PATTERN_SIZE_LIMIT: usize = 1 << 20;
-
-impl Pattern {
-    /// A pattern that is compiled later. [`Pattern::check`] tells whether it will be.
-    #[must_use]
-    pub fn new(source: String) -> Self {
-        Self { source, compiled: OnceLock::new() }
-    }
-
-    /// The expression as it was written.
-    #[must_use]
-    pub fn source(&self) -> &str {
-        &self.source
-    }
-
-    /// Compiles it now and gives the names of its groups.
-    ///
-    /// # Errors
-    ///
-    /// If it is not a regular expression, or takes too much memory.
-    pub fn check(&self) -> Result<Vec<String>, PatternError> {
-        if let Err(error) = regex_syntax::Parser::new().parse(&self.source) {
-            return Err(PatternError::from_syntax(&error));
-        }
-        let regex = compile(&self.source)
-            .map_err(|error| PatternError { message: error.to_string(), offset: None })?;
-        let names = regex.capture_names().flatten().map(str::to_owned).collect();
-        let _ = self.compiled.set(Some(regex));
-        Ok(names)
-    }
-
-    /// Whether it finds something in `text`; what its named groups found goes to `captures`.
-    fn captures<'m>(&self, text: &'m str, captures: &mut Captures<'m>) -> bool {
-        let compiled = self.compiled.get_or_init(|| compile(&self.source).ok());
-        let Some((regex, found)) = compiled.as_ref().and_then(|regex| Some((regex, regex.captures(text)?)))
-        else {
-            return false;
-        };
-        for name in regex.capture_names().flatten() {
-            captures.0.extend(found.name(name).map(|group| (name.to_owned(), group.as_str())));
-        }
-        true
-    }
-}
-
-impl fmt::Debug for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pattern({:?})", self.source)
-    }
-}
-
-impl From<String> for Pattern {
-    fn from(source: String) -> Self {
-        Self::new(source)
-    }
-}
-
-fn compile(source: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(source).size_limit(PATTERN_SIZE_LIMIT).build()
-}
-
-impl PatternError {
-    fn from_syntax(error: &regex_syntax::Error) -> Self {
-        match error {
-            regex_syntax::Error::Parse(error) => {
-                Self { message: error.kind().to_string(), offset: Some(error.span().start.offset) }
+            Self::Key(keys) => any(keys, subject.key),
+            Self::KeyRegex(patterns) => subject.key.is_some_and(|key| found.take_from(key, patterns)),
+            Self::Field(field) => field.holds(subject, found),
+            Self::Near(areas) => {
+                subject.place().is_some_and(|place| areas.iter().any(|area| area.holds(place)))
             }
-            regex_syntax::Error::Translate(error) => {
-                Self { message: error.kind().to_string(), offset: Some(error.span().start.offset) }
+            Self::From(openids) => any(openids, Some(subject.from_user)),
+            Self::NotFrom(openids) => !any(openids, Some(subject.from_user)),
+            Self::Sent => subject.is_sent,
+            Self::Share(share) => lot(subject.from_user) < u64::from(*share),
+            Self::Valid(from, until) => {
+                let now = i64::try_from(unix_seconds(subject.circumstance.now)).unwrap_or(i64::MAX);
+                (*from..*until).contains(&now)
             }
-            other => Self { message: other.to_string(), offset: None },
+            Self::Calendar(calendar) => calendar.holds(subject.circumstance.now),
         }
     }
+}
+
+/// Where `word` ends at the beginning of the text, or of what stands in it between punctuation.
+fn end_of_prefix(text: &Folded<'_>, word: &str) -> Option<usize> {
+    [0, text.bare().start]
+        .into_iter()
+        .find(|&start| text.text()[start..].starts_with(word))
+        .map(|start| start + word.len())
+}
+
+/// Where `word` begins at the end of the text, or of what stands in it between punctuation.
+fn start_of_suffix(text: &Folded<'_>, word: &str) -> Option<usize> {
+    [text.text().len(), text.bare().end]
+        .into_iter()
+        .find(|&end| text.text()[..end].ends_with(word))
+        .map(|end| end - word.len())
+}
+
+/// Whether a pattern finds something in the text or, failing that, in what stands in it between punctuation.
+fn matches_text<'m>(patterns: &[Pattern], text: &Folded<'m>, found: &mut Found<'m>) -> bool {
+    let bare = text.bare();
+    found.take(patterns, text.text(), |range| text.written(range))
+        || bare.len() < text.text().len()
+            && found.take(patterns, text.whole(), |range| {
+                text.written(bare.start + range.start..bare.start + range.end)
+            })
+}
+
+impl Field {
+    fn holds<'m>(&self, subject: &Subject<'m>, found: &mut Found<'m>) -> bool {
+        let Some(value) = subject.field(&self.path) else { return false };
+        let number = || value.parse::<f64>().ok();
+        (self.equals.is_empty() || self.equals.iter().any(|known| known == value))
+            && self.min.is_none_or(|min| number().is_some_and(|number| number >= min))
+            && self.max.is_none_or(|max| number().is_some_and(|number| number <= max))
+            && (self.regex.is_empty() || found.take_from(value, &self.regex))
+    }
+}
+
+impl Area {
+    /// Whether a place lies in it, by the haversine of the way there.
+    fn holds(self, (latitude, longitude): (f64, f64)) -> bool {
+        /// Metres.
+        const EARTH_RADIUS: f64 = 6_371_008.8;
+        let half = |from: f64, to: f64| ((to - from).to_radians() / 2.0).sin().powi(2);
+        let (here, there) = (self.latitude.to_radians(), latitude.to_radians());
+        let haversine =
+            half(self.latitude, latitude) + here.cos() * there.cos() * half(self.longitude, longitude);
+        2.0 * EARTH_RADIUS * haversine.sqrt().asin() <= self.radius
+    }
+}
+
+/// A number below ten thousand that belongs to a user for good, in every version of this program.
+fn lot(openid: &str) -> u64 {
+    let digest = Sha1::digest(openid.as_bytes());
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) % 10_000
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::super::Circumstance;
     use super::*;
+    use crate::wechat::message::Message;
+    use crate::wechat::xml;
 
     fn text(text: &str) -> Subject<'_> {
-        Subject { text: Some(text.trim()), msg_type: "text", event: None, key: None }
-    }
-
-    fn event<'m>(name: &'m str, key: &'m str) -> Subject<'m> {
-        Subject { text: None, msg_type: "event", event: Some(name), key: Some(key_without_prefix(key)) }
+        Subject::of_text(text)
     }
 
     fn words(words: &[&str]) -> Vec<String> {
         words.iter().map(|&word| word.to_owned()).collect()
     }
 
+    fn folded(tests: Vec<Test>) -> Condition {
+        Condition::new(Fold::On, tests)
+    }
+
+    fn literal(tests: Vec<Test>) -> Condition {
+        Condition::new(Fold::Off, tests)
+    }
+
+    /// What a condition makes of a message with these fields; `None` if it does not meet it.
+    fn captures(condition: &Condition, fields: &str, now: u64) -> Option<Vec<(String, String)>> {
+        let document = format!(
+            "<xml><ToUserName>g</ToUserName><FromUserName>oUser</FromUserName><CreateTime>1</CreateTime>{fields}</xml>"
+        );
+        let root = xml::parse(document.as_bytes()).unwrap();
+        let message = Message::from_xml(&root).unwrap();
+        let subject = Subject::of(&message, &Circumstance::at(UNIX_EPOCH + Duration::from_secs(now)));
+        let captures = condition.meets(&subject)?;
+        Some(captures.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect())
+    }
+
+    fn meets(test: Test, fields: &str) -> bool {
+        captures(&folded(vec![test]), fields, 0).is_some()
+    }
+
     #[test]
     fn a_list_means_any_and_two_tests_mean_both() {
         let condition =
-            Condition(vec![Test::Contains(words(&["天气", "气温"])), Test::Suffix(words(&["?", "？"]))]);
+            literal(vec![Test::Contains(words(&["天气", "气温"])), Test::Suffix(words(&["?", "？"]))]);
         assert!(condition.meets(&text(" 上海气温？ ")).is_some());
         assert!(condition.meets(&text("上海气温")).is_none());
         assert!(condition.meets(&text("上海？")).is_none());
     }
 
     #[test]
-    fn a_text_is_compared_whole_and_trimmed() {
-        let condition = Condition(vec![Test::Text(words(&["天气"]))]);
+    fn a_text_is_compared_whole() {
+        let condition = literal(vec![Test::Text(words(&["天气"]))]);
         assert!(condition.meets(&text("\u{3000}天气\n")).is_some());
+        assert!(condition.meets(&text("天气!")).is_none());
+        let condition = folded(vec![Test::Text(words(&["天气", "ＯＫ！"]))]);
+        assert!(condition.meets(&text("“天气”")).is_some());
+        assert!(condition.meets(&text("ok")).is_some());
         assert!(condition.meets(&text("天气预报")).is_none());
-        assert!(condition.meets(&event("CLICK", "天气")).is_none());
+        assert!(condition.meets(&Subject::of_event("CLICK", Some("天气"))).is_none());
     }
 
     #[test]
-    fn the_rest_after_a_prefix_is_captured() {
-        let condition = Condition(vec![Test::Prefix(words(&["/run ", "/run"]))]);
-        assert_eq!(condition.meets(&text("/run  date -u")).unwrap().get("rest"), Some("date -u"));
-        assert_eq!(condition.meets(&text("/run")).unwrap().get("rest"), Some(""));
+    fn the_rest_is_what_its_user_wrote() {
+        for (tests, content, rest) in [
+            (vec![Test::Prefix(words(&["/run ", "/run"]))], "/RUN  Date -u", "Date -u"),
+            (vec![Test::Prefix(words(&["/run ", "/run"]))], "/run", ""),
+            (vec![Test::Prefix(words(&["查"]))], "“查ＡＢＣ！", "ＡＢＣ！"),
+            (vec![Test::Suffix(words(&["天气"]))], "上海天气？", "上海"),
+            (vec![Test::Suffix(words(&["？"]))], "上海 ?", "上海"),
+            (vec![Test::Prefix(words(&["查"])), Test::Suffix(words(&["天气"]))], "查 Ｓ 天气", "Ｓ"),
+            (vec![Test::Suffix(words(&["bc"])), Test::Prefix(words(&["ab"]))], "ABC", ""),
+        ] {
+            assert_eq!(folded(tests).meets(&text(content)).unwrap().get("rest"), Some(rest), "{content}");
+        }
+        assert!(folded(vec![Test::Prefix(words(&["run"]))]).meets(&text("/run")).is_none());
     }
 
     #[test]
-    fn named_groups_are_captured_and_absent_ones_are_not() {
-        let pattern = Pattern::new(r"^查(?<city>\S+?)天气(?<when>明天)?$".to_owned());
-        let condition = Condition(vec![Test::Regex(vec![pattern])]);
-        let captures = condition.meets(&text("查上海天气")).unwrap();
-        assert_eq!((captures.get("city"), captures.get("when")), (Some("上海"), None));
+    fn all_words_or_none_must_be_there() {
+        let condition = folded(vec![Test::AllOf(words(&["退", "货"])), Test::NoneOf(words(&["不", "NO"]))]);
+        assert!(condition.meets(&text("我要退这件货")).is_some());
+        assert!(condition.meets(&text("我要退")).is_none());
+        assert!(condition.meets(&text("我不退货")).is_none());
+        assert!(condition.meets(&text("退货，ｎｏ")).is_none());
+        assert!(folded(vec![Test::NoneOf(words(&["x"]))]).meets(&Subject::of_event("SCAN", None)).is_none());
+    }
+
+    #[test]
+    fn named_groups_are_captured_as_written_and_absent_ones_are_not() {
+        let pattern = || Pattern::new(r"^查(?<city>\S+?)天气(?<when>明天)?$".to_owned());
+        let condition = folded(vec![Test::Regex(vec![Pattern::new("x".to_owned()), pattern()])]);
+        for (content, city) in [("查上海天气", "上海"), ("查ＳＨ天气？", "ＳＨ"), ("「查Sh天气」", "Sh")]
+        {
+            let captures = condition.meets(&text(content)).unwrap();
+            assert_eq!((captures.get("city"), captures.get("when")), (Some(city), None));
+        }
+        assert!(literal(vec![Test::Regex(vec![pattern()])]).meets(&text("查上海天气？")).is_none());
+    }
+
+    #[test]
+    fn what_was_understood_of_a_voice_is_its_text() {
+        let said = |said: &str| {
+            format!("<MsgType>voice</MsgType><MediaId>m</MediaId><Recognition>{said}</Recognition>")
+        };
+        assert!(meets(Test::Text(words(&["天气"])), &said("天气。")));
+        assert!(!meets(Test::NoneOf(words(&["天气"])), &said(" ")));
     }
 
     #[test]
     fn a_scan_meets_the_same_key_before_and_after_following() {
-        let condition = Condition(vec![Test::Key(words(&["42"]))]);
-        assert!(condition.meets(&event("subscribe", "qrscene_42")).is_some());
-        assert!(condition.meets(&event("SCAN", "42")).is_some());
-        assert!(condition.meets(&event("SCAN", "421")).is_none());
+        for test in
+            [|| Test::Key(words(&["42"])), || Test::KeyRegex(vec![Pattern::new("^(?<n>42)$".to_owned())])]
+        {
+            let event = |fields: &str| format!("<MsgType>event</MsgType>{fields}");
+            assert!(meets(test(), &event("<Event>subscribe</Event><EventKey>qrscene_42</EventKey>")));
+            assert!(meets(test(), &event("<Event>SCAN</Event><EventKey>42</EventKey>")));
+            assert!(!meets(test(), &event("<Event>SCAN</Event><EventKey>421</EventKey>")));
+        }
+        let condition = folded(vec![Test::KeyRegex(vec![Pattern::new("^shop-(?<n>\\d+)$".to_owned())])]);
+        let fields = "<MsgType>event</MsgType><Event>subscribe</Event><EventKey>qrscene_shop-7</EventKey>";
+        assert_eq!(captures(&condition, fields, 0).unwrap(), [("n".to_owned(), "7".to_owned())]);
     }
 
     #[test]
     fn an_event_is_named_in_any_case() {
-        assert!(Condition(vec![Test::Event(words(&["click"]))]).meets(&event("CLICK", "k")).is_some());
+        assert!(
+            folded(vec![Test::Event(words(&["click"]))]).meets(&Subject::of_event("CLICK", None)).is_some()
+        );
     }
 
     #[test]
-    fn a_bad_pattern_names_its_place() {
-        let error = Pattern::new("ab(c".to_owned()).check().unwrap_err();
-        assert_eq!((error.message.as_str(), error.offset), ("unclosed group", Some(2)));
-        assert!(Pattern::new(r"\w{1000}{1000}".to_owned()).check().is_err());
+    fn any_field_can_be_asked_for() {
+        let fields = "<MsgType>event</MsgType><Event>location_select</Event>\
+            <SendLocationInfo><Label> 海珠区 </Label><Scale>16</Scale></SendLocationInfo>";
+        let field = |name: &str| Field { path: format!("SendLocationInfo/{name}"), ..Field::default() };
+        let pattern = Pattern::new("(?<d>.)区".to_owned());
+        for (test, holds) in [
+            (field("Label"), true),
+            (field("Poiname"), false),
+            (Field { equals: words(&["天河区", "海珠区"]), ..field("Label") }, true),
+            (Field { equals: words(&["天河区"]), ..field("Label") }, false),
+            (Field { min: Some(16.0), max: Some(16.5), ..field("Scale") }, true),
+            (Field { min: Some(16.5), ..field("Scale") }, false),
+            (Field { max: Some(1.0), ..field("Label") }, false),
+            (Field { regex: vec![pattern], equals: words(&["海珠区"]), ..field("Label") }, true),
+        ] {
+            let shown = format!("{test:?}");
+            assert_eq!(meets(Test::Field(test), fields), holds, "{shown}");
+        }
+        assert!(!meets(Test::Field(field("Label")), "<MsgType>text</MsgType><Content>x</Content>"));
+    }
+
+    #[test]
+    fn a_place_lies_within_a_radius_or_does_not() {
+        // From the tower of Guangzhou to its old station: 6034 m.
+        let area = |radius| Test::Near(vec![Area { latitude: 23.1064, longitude: 113.3245, radius }]);
+        for fields in [
+            "<MsgType>location</MsgType><Location_X>23.1486</Location_X><Location_Y>113.2874</Location_Y>",
+            "<MsgType>event</MsgType><Event>LOCATION</Event><Latitude>23.1486</Latitude><Longitude>113.2874</Longitude>",
+        ] {
+            assert!(meets(area(6100.0), fields));
+            assert!(!meets(area(5900.0), fields));
+        }
+        assert!(!meets(area(6e6), "<MsgType>location</MsgType><Location_X>x</Location_X>"));
+        // Across the date line.
+        let fiji = Test::Near(vec![Area { latitude: -17.0, longitude: 179.9, radius: 30_000.0 }]);
+        assert!(meets(
+            fiji,
+            "<MsgType>location</MsgType><Location_X>-17.0</Location_X><Location_Y>-179.9</Location_Y>"
+        ));
+    }
+
+    #[test]
+    fn senders_are_told_apart() {
+        let fields = "<MsgType>text</MsgType><Content>x</Content>";
+        assert!(meets(Test::From(words(&["oOther", "oUser"])), fields));
+        assert!(!meets(Test::From(words(&["oOther"])), fields));
+        assert!(meets(Test::NotFrom(words(&["oOther"])), fields));
+        assert!(!meets(Test::NotFrom(words(&["oUser"])), fields));
+    }
+
+    #[test]
+    fn a_share_of_the_users_is_always_the_same() {
+        // What another implementation of SHA-1 says.
+        assert_eq!(lot("oUser"), 0x0f3b_0de0_d1fa_0cd8_u64 % 10_000);
+        let share = |share: u64| (0..4000).filter(|user| lot(&format!("oUser{user}")) < share).count();
+        assert!((350..450).contains(&share(1000)), "{}", share(1000));
+        assert_eq!((share(0), share(10_000)), (0, 4000));
+    }
+
+    #[test]
+    fn a_rule_can_begin_and_end() {
+        let valid = folded(vec![Test::Valid(100, 200)]);
+        let holds = |now| captures(&valid, "<MsgType>text</MsgType><Content>x</Content>", now).is_some();
+        assert_eq!([99, 100, 199, 200].map(holds), [false, true, true, false]);
     }
 }

@@ -1,58 +1,86 @@
-//! What a text must be or hold at least for a rule to meet it: a question cheap enough to be asked of every stored
-//! rule, and most often the last one that is.
+//! What a message must have at least for a rule to meet it: words of its text, the name of its event. By these the
+//! index finds the few rules that are worth a look.
 
+use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
-use serde::{Deserialize, Serialize};
 
-use super::condition::{Condition, Pattern, Subject, Test};
+use super::condition::{Condition, Test};
+use super::fold::Fold;
+use super::pattern::Pattern;
 
 /// More pieces of one expression than this are no shortcut any more.
 const MAX_PIECES: usize = 64;
 
-/// What must be so before a condition needs a look. `S` is owned where guards are written, borrowed where they are read.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Guard<S> {
-    /// Nothing is known.
-    Open,
-    /// The text is one of these.
-    Is(Vec<S>),
-    /// The text holds one of these.
-    Holds(Vec<S>),
+/// Something that a message has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    /// This is the whole text, folded so.
+    Whole(Fold, String),
+    /// This is part of the text, folded so; never empty.
+    Part(Fold, String),
+    /// This is the event, in small letters.
+    Event(String),
+    /// This is the `EventKey`.
+    Menu(String),
+    /// This is who sent it.
+    From(String),
+    /// This is its `MsgType`.
+    Type(String),
 }
 
-impl Guard<String> {
-    /// The guard of a condition: of its tests, which must all hold, the one that says most.
-    pub(super) fn of(condition: &Condition) -> Self {
-        let mut pieces = None;
-        for test in &condition.0 {
-            match test {
-                Test::Text(words) => return Self::Is(words.clone()),
-                Test::Contains(words) | Test::Prefix(words) | Test::Suffix(words) => {
-                    pieces = pieces.or_else(|| Some(words.clone()));
-                }
-                Test::Regex(patterns) => pieces = pieces.or_else(|| pieces_of_any(patterns)),
-                Test::Type(_) | Test::Event(_) | Test::Key(_) => {}
-            }
-        }
-        pieces.map_or(Self::Open, Self::Holds)
-    }
+/// What every message has of which at least one that meets the condition; `None` if nothing is known. Of its tests,
+/// which must all hold, the one that says most is taken.
+pub(super) fn keys(condition: &Condition) -> Option<Vec<Key>> {
+    let ranked = condition.tests.iter().filter_map(|test| keys_of_test(test, condition.fold));
+    ranked.min_by_key(|(rank, _)| *rank).map(|(_, keys)| keys)
 }
 
-impl<S: AsRef<str>> Guard<S> {
-    /// `false` if no condition behind this guard can meet `subject`.
-    pub(super) fn may_meet(&self, subject: &Subject<'_>) -> bool {
-        let text = |test: &dyn Fn(&str) -> bool| subject.text.is_some_and(test);
-        match self {
-            Self::Open => true,
-            Self::Is(words) => text(&|text| words.iter().any(|word| word.as_ref() == text)),
-            Self::Holds(pieces) => text(&|text| pieces.iter().any(|piece| text.contains(piece.as_ref()))),
+/// The keys of one test, and how little they say.
+fn keys_of_test(test: &Test, fold: Fold) -> Option<(u8, Vec<Key>)> {
+    let all = |words: &[String], key: &dyn Fn(String) -> Key| words.iter().cloned().map(key).collect();
+    let parts = |words: &[String]| -> Option<Vec<Key>> {
+        let is_useful = words.iter().all(|word| !word.is_empty());
+        is_useful.then(|| all(words, &|word| Key::Part(fold, word)))
+    };
+    Some(match test {
+        Test::Text(words) => (0, all(words, &|word| Key::Whole(fold, word))),
+        Test::Key(keys) => (0, all(keys, &Key::Menu)),
+        Test::AllOf(words) => {
+            let longest = words.iter().max_by_key(|word| word.len())?;
+            (1, parts(std::slice::from_ref(longest))?)
         }
-    }
+        Test::Contains(words) | Test::Prefix(words) | Test::Suffix(words) => (1, parts(words)?),
+        Test::Regex(patterns) => {
+            (2, pieces_of_any(patterns)?.into_iter().map(|piece| Key::Part(fold, piece)).collect())
+        }
+        Test::From(openids) => (3, all(openids, &Key::From)),
+        Test::Event(events) => (4, all(events, &|event| Key::Event(event.to_ascii_lowercase()))),
+        Test::Type(types) => (5, all(types, &Key::Type)),
+        Test::NoneOf(_)
+        | Test::KeyRegex(_)
+        | Test::Field(_)
+        | Test::Near(_)
+        | Test::NotFrom(_)
+        | Test::Sent
+        | Test::Share(_)
+        | Test::Valid(..)
+        | Test::Calendar(_) => return None,
+    })
 }
 
 fn pieces_of_any(patterns: &[Pattern]) -> Option<Vec<String>> {
-    let pieces = patterns.iter().map(|pattern| pieces(&regex_syntax::parse(pattern.source()).ok()?));
-    bounded(pieces.collect::<Option<Vec<_>>>()?.concat())
+    let mut all = patterns.iter().map(pieces_of).collect::<Option<Vec<_>>>()?.concat();
+    all.sort_unstable();
+    all.dedup();
+    bounded(all)
+}
+
+/// Texts of which every match of a pattern holds at least one, folded as the texts are that it looks at.
+fn pieces_of(pattern: &Pattern) -> Option<Vec<String>> {
+    let fold = pattern.fold();
+    // As if case mattered: each letter is folded below, which does the same for all that differ in case alone.
+    let hir = ParserBuilder::new().build().parse(&fold.expression(pattern.source())).ok()?;
+    Some(pieces(&hir)?.iter().map(|piece| fold.part(piece)).collect())
 }
 
 fn bounded(pieces: Vec<String>) -> Option<Vec<String>> {
@@ -83,66 +111,59 @@ fn pieces(hir: &Hir) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn words(words: &[&str]) -> Vec<String> {
         words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    fn keys_of(fold: Fold, tests: Vec<Test>) -> Option<Vec<Key>> {
+        keys(&Condition::new(fold, tests))
     }
 
     fn regex(source: &str) -> Test {
         Test::Regex(vec![Pattern::new(source.to_owned())])
     }
 
-    fn guard_of(test: Test) -> Guard<String> {
-        Guard::of(&Condition(vec![test]))
-    }
-
     #[test]
-    fn an_expression_is_guarded_by_what_each_of_its_matches_holds() {
-        for (source, expected) in [
-            (r"^查(?<city>\S+)天气$", Some(&["天气"] as &[_])),
-            (r"^\d+号", Some(&["号"])),
-            ("(cat|dog)s?", Some(&["cat", "dog"])),
-            ("(?i)ok", Some(&["K", "k", "\u{212A}"])),
-            (r"x{2,}y*", Some(&["x"])),
-            (r"^\d+$", None),
-            ("a?", None),
-            ("cat|", None),
+    fn an_expression_is_known_by_what_each_of_its_matches_holds() {
+        for (fold, source, expected) in [
+            (Fold::Off, r"^查(?<city>\S+)天气$", Some(&["天气"] as &[_])),
+            (Fold::Off, r"^\d+号", Some(&["号"])),
+            (Fold::Off, "(cat|dog)s?", Some(&["cat", "dog"])),
+            (Fold::Off, "(?i)ok", Some(&["K", "k", "\u{212A}"])),
+            (Fold::Off, r"x{2,}y*", Some(&["x"])),
+            (Fold::Off, r"^\d+$", None),
+            (Fold::Off, "a?", None),
+            (Fold::Off, "cat|", None),
+            (Fold::On, "ＯＲＤＥＲ：?", Some(&["order"])),
+            (Fold::On, "(?i)ok", Some(&["k"])),
+            (Fold::On, "[Ｓs]", Some(&["s"])),
+            (Fold::Script, "^(開|关)$", Some(&["关", "开"])),
         ] {
-            let guard = guard_of(regex(source));
-            assert_eq!(guard, expected.map_or(Guard::Open, |pieces| Guard::Holds(words(pieces))), "{source}");
+            let expected = expected
+                .map(|pieces| pieces.iter().map(|&piece| Key::Part(fold, piece.to_owned())).collect());
+            assert_eq!(keys_of(fold, vec![regex(source)]), expected, "{source}");
         }
     }
 
     #[test]
     fn many_expressions_in_a_list_are_no_shortcut() {
         let patterns = |count: usize| (0..count).map(|n| Pattern::new(format!("piece{n}"))).collect();
-        assert!(matches!(guard_of(Test::Regex(patterns(64))), Guard::Holds(pieces) if pieces.len() == 64));
-        assert_eq!(guard_of(Test::Regex(patterns(65))), Guard::Open);
+        assert_eq!(keys_of(Fold::On, vec![Test::Regex(patterns(64))]).unwrap().len(), 64);
+        assert_eq!(keys_of(Fold::On, vec![Test::Regex(patterns(65))]), None);
     }
 
     #[test]
-    fn the_exact_word_says_most_and_events_say_nothing() {
-        let both = Condition(vec![Test::Contains(words(&["a"])), Test::Text(words(&["ab"]))]);
-        assert_eq!(Guard::of(&both), Guard::Is(words(&["ab"])));
-        assert_eq!(guard_of(Test::Event(words(&["CLICK"]))), Guard::Open);
-    }
-
-    proptest! {
-        /// A guard never hides a rule that would meet the text.
-        #[test]
-        fn what_a_condition_meets_passes_its_guard(
-            source in r"(\^?[ab天]{1,2}(\(c\|[天a]\)|\[ab\]|\\d|\.)?[*+?]?){1,3}", text in "[abc天1]{0,8}",
-        ) {
-            let pattern = Pattern::new(source);
-            prop_assume!(pattern.check().is_ok());
-            let condition = Condition(vec![Test::Regex(vec![pattern])]);
-            let message = format!("<xml><ToUserName>g</ToUserName><FromUserName>o</FromUserName><CreateTime>1</CreateTime>\
-                <MsgType>text</MsgType><Content>{text}</Content><MsgId>1</MsgId></xml>");
-            let root = crate::wechat::xml::parse(message.as_bytes()).unwrap();
-            let message = crate::wechat::message::Message::from_xml(&root).unwrap();
-            let subject = Subject::of(&message);
-            prop_assert!(condition.meets(&subject).is_none() || Guard::of(&condition).may_meet(&subject));
-        }
+    fn the_test_that_says_most_is_taken() {
+        let all =
+            || vec![Test::Type(words(&["text"])), regex("x"), Test::AllOf(words(&["a", "bc"])), Test::Sent];
+        assert_eq!(keys_of(Fold::On, all()), Some(vec![Key::Part(Fold::On, "bc".to_owned())]));
+        let exact = all().into_iter().chain([Test::Text(words(&["ABC！"]))]).collect();
+        assert_eq!(keys_of(Fold::On, exact), Some(vec![Key::Whole(Fold::On, "abc".to_owned())]));
+        assert_eq!(
+            keys_of(Fold::On, vec![Test::Event(words(&["CLICK"]))]),
+            Some(vec![Key::Event("click".to_owned())])
+        );
+        assert_eq!(keys_of(Fold::On, vec![Test::Sent]), None);
     }
 }

@@ -1,31 +1,47 @@
 //! When this comes, do that: which rule meets a message, and what it answers.
 //!
-//! The config builds [`Rules`]; [`Rules::find`] gives the first rule that meets a message. Nothing here is compiled
-//! before a message needs it: under CGI a process sees one message only.
+//! The config builds [`Rules`]; [`Rules::find`] gives the rules that meet a message, one after the other. Nothing here is
+//! compiled before a message needs it: under CGI a process sees one message only.
 
 mod action;
+mod blocked;
+mod calendar;
 mod choice;
 mod condition;
 mod engine;
 mod fields;
+mod fold;
 mod guard;
+mod index;
 mod markup;
+mod pattern;
+mod shadow;
 mod stored;
+mod subject;
 mod tables;
 mod template;
 
 pub use action::{Action, ArticleTemplate};
+pub use blocked::{Blocked, Measure};
+pub use calendar::{Calendar, Dates, Hours, Weekdays, Zone};
 pub use choice::{Choice, Chooser};
-pub use condition::{Captures, Condition, Pattern, PatternError, Subject, Test};
+pub use condition::{Area, Condition, Field, Test};
 pub use fields::{known_fields, snake_case};
+pub use fold::Fold;
+pub use pattern::{Pattern, PatternError};
+pub use shadow::Shadow;
+pub use subject::{Captures, Circumstance, Subject};
 pub use tables::{MAX_TABLE, Rows, Table, Tables};
 pub use template::{BUILT_IN_NAMES, Scope, Session, Template, TemplateError};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wechat::message::{Content, Message};
+use crate::wechat::message::Message;
+use guard::{Key, keys};
+use index::Index;
 use stored::StoredRules;
 
 /// When a message meets the condition, the action answers it.
@@ -33,9 +49,11 @@ use stored::StoredRules;
 pub struct Rule {
     /// The name given in the config.
     pub name: Option<String>,
-    /// Its place among the rules of the file, from 1; 0 is `[default]`.
-    pub number: usize,
-    /// The line of the config where it begins, from 1.
+    /// What it is among the rules.
+    pub role: Role,
+    /// The included file that it stands in; `None` is the config itself.
+    pub file: Option<String>,
+    /// The line of its file where it begins, from 1.
     pub line: usize,
     /// What it waits for.
     pub when: Condition,
@@ -45,79 +63,149 @@ pub struct Rule {
     pub help: Option<String>,
     /// What is answered if the action fails; without it: `success`.
     pub on_error: Option<Template>,
+    /// Whether the rules behind it are tried as well.
+    pub flow: Flow,
+}
+
+/// What a rule is among the others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// `[[rule]]`, by its place in the file and the included ones, from 1.
+    Rule(usize),
+    /// `[welcome]`: for whoever follows, if no rule was for him.
+    Welcome,
+    /// `[unfollow]`: for whoever left, if no rule was for him.
+    Unfollow,
+    /// `[default.TYPE]`: for messages of one type that no rule meets.
+    DefaultOf(String),
+    /// `[default]`: for what a person sent and no rule meets.
+    Default,
+}
+
+impl Role {
+    /// The rule as a config or a test calls it that gives it no name: `3`, `welcome`, `default.image`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::Rule(number) => number.to_string(),
+            Self::Welcome => "welcome".to_owned(),
+            Self::Unfollow => "unfollow".to_owned(),
+            Self::DefaultOf(kind) => format!("default.{kind}"),
+            Self::Default => "default".to_owned(),
+        }
+    }
+}
+
+/// What comes after a rule that met a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Flow {
+    /// No other rule.
+    Stop,
+    /// The rules behind it, as if it had not met; what they answer is added.
+    Next,
 }
 
 impl Rule {
-    /// The rule as it is called in logs: its name, or `rule 2`.
+    /// The rule as it is called in logs: its name and where it stands.
     #[must_use]
     pub fn label(&self) -> String {
-        match (&self.name, self.number) {
-            (Some(name), 0) => format!("the default `{name}` (line {})", self.line),
-            (None, 0) => format!("the default (line {})", self.line),
-            (Some(name), number) => format!("rule {number} `{name}` (line {})", self.line),
-            (None, number) => format!("rule {number} (line {})", self.line),
+        let mut label = match &self.role {
+            Role::Rule(number) => format!("rule {number}"),
+            Role::Welcome => "the welcome".to_owned(),
+            Role::Unfollow => "the rule for who leaves".to_owned(),
+            Role::DefaultOf(kind) => format!("the default for {kind}"),
+            Role::Default => "the default".to_owned(),
+        };
+        if let Some(name) = &self.name {
+            label = format!("{label} `{name}`");
         }
+        format!("{label} ({})", self.place())
+    }
+
+    /// Where it stands: `line 12`, `rules/a.toml, line 12`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.file {
+            Some(file) => format!("{file}, line {}", self.line),
+            None => format!("line {}", self.line),
+        }
+    }
+
+    /// Whether it is only for what no other rule is for.
+    #[must_use]
+    pub fn is_fallback(&self) -> bool {
+        !matches!(self.role, Role::Rule(_))
     }
 }
 
 /// All rules of an account, in the order in which they are tried.
 #[derive(Debug, Default)]
 pub struct Rules {
-    rules: Source,
-    default: Option<Arc<Rule>>,
+    source: Source,
+    blocked: Vec<Blocked>,
 }
 
 /// Where the rules are.
 #[derive(Debug)]
 enum Source {
-    /// In memory, for a process that answers many messages.
-    Ready(Vec<Arc<Rule>>),
+    /// In memory, for a process that answers many messages. The index is made for the first of them.
+    Ready(Vec<Arc<Rule>>, OnceLock<Vec<u8>>),
     /// As bytes, for a process that answers one.
     Stored(StoredRules),
 }
 
 impl Default for Source {
     fn default() -> Self {
-        Self::Ready(Vec::new())
+        Self::Ready(Vec::new(), OnceLock::new())
     }
 }
 
-/// The rule that met a message, and what its condition cut out of it.
+/// A rule that met a message, and what its condition cut out of it.
 #[derive(Debug)]
 pub struct Match<'m> {
     /// The rule.
     pub rule: Arc<Rule>,
-    /// Named groups of a regex, and `rest` of a prefix.
+    /// Named groups of a regex, and `rest` of a prefix or a suffix.
     pub captures: Captures<'m>,
 }
 
+/// The rules that meet one message, from [`Rules::find`].
+#[derive(Debug)]
+pub struct Matches<'r, 'm> {
+    source: &'r Source,
+    subject: Subject<'m>,
+    candidates: vec::IntoIter<u32>,
+}
+
 impl Rules {
-    /// Rules in the order in which they shall be tried, and the one for messages that none of them meets.
+    /// Rules in the order in which they shall be tried, those for what no other is for last.
     #[must_use]
-    pub fn new(rules: Vec<Rule>, default: Option<Rule>) -> Self {
+    pub fn new(rules: Vec<Rule>) -> Self {
         let rules = rules.into_iter().map(Arc::new).collect();
-        Self { rules: Source::Ready(rules), default: default.map(Arc::new) }
+        Self { source: Source::Ready(rules, OnceLock::new()), blocked: Vec::new() }
+    }
+
+    /// The same with words that shall not pass.
+    #[must_use]
+    pub fn with_blocked(self, blocked: Vec<Blocked>) -> Self {
+        Self { blocked, ..self }
+    }
+
+    /// The words that shall not pass.
+    #[must_use]
+    pub fn blocked(&self) -> &[Blocked] {
+        &self.blocked
     }
 
     /// The rules in the order in which they are tried.
     pub fn iter(&self) -> impl Iterator<Item = Arc<Rule>> {
-        let (ready, stored) = match &self.rules {
-            Source::Ready(rules) => (Some(rules), None),
-            Source::Stored(rules) => (None, Some(rules)),
-        };
-        ready.into_iter().flatten().cloned().chain(stored.into_iter().flat_map(StoredRules::iter))
+        (0..self.source.len()).filter_map(|number| self.source.get(number))
     }
 
     /// Whether there are none, not even a default.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.default.is_none() && self.iter().next().is_none()
-    }
-
-    /// The rule for messages that no other meets.
-    #[must_use]
-    pub fn default_rule(&self) -> Option<&Rule> {
-        self.default.as_deref()
+        self.source.len() == 0 && self.blocked.is_empty()
     }
 
     /// What the rules are for, to show to users: the `help` of each that has one, a line each.
@@ -127,26 +215,60 @@ impl Rules {
         lines.join("\n")
     }
 
-    /// The first rule that meets `message`. `[default]` answers what a person sent; events and types that we do not
-    /// know want a rule that names them, as in WeChat's own console.
+    /// The rules that meet `message`, in their order, each found when it is asked for: the first is the one that answers,
+    /// and those behind it come only if it lets them. A rule for what no other is for may follow others that let it;
+    /// [`Rule::is_fallback`] tells it.
     #[must_use]
-    pub fn find<'m>(&self, message: &Message<'m>) -> Option<Match<'m>> {
-        let subject = Subject::of(message);
-        let meets = |rule: Arc<Rule>| {
-            let captures = rule.when.meets(&subject)?;
-            Some(Match { rule, captures })
-        };
-        let met = match &self.rules {
-            Source::Ready(rules) => rules.iter().find_map(|rule| {
-                let captures = rule.when.meets(&subject)?;
-                Some(Match { rule: rule.clone(), captures })
-            }),
-            Source::Stored(rules) => rules.candidates(&subject).find_map(meets),
-        };
-        met.or_else(|| {
-            let sent_by_a_person = !matches!(message.content, Content::Event(_) | Content::Unknown { .. });
-            let rule = self.default.clone().filter(|_| sent_by_a_person)?;
-            Some(Match { rule, captures: Captures::default() })
-        })
+    pub fn find<'m>(&self, message: &Message<'m>, circumstance: &Circumstance) -> Matches<'_, 'm> {
+        self.find_subject(Subject::of(message, circumstance))
+    }
+
+    fn find_subject<'m>(&self, subject: Subject<'m>) -> Matches<'_, 'm> {
+        let candidates = self.source.index().candidates(&subject).into_iter();
+        Matches { source: &self.source, subject, candidates }
     }
 }
+
+impl Source {
+    fn len(&self) -> usize {
+        match self {
+            Self::Ready(rules, _) => rules.len(),
+            Self::Stored(rules) => rules.len(),
+        }
+    }
+
+    fn get(&self, number: usize) -> Option<Arc<Rule>> {
+        match self {
+            Self::Ready(rules, _) => rules.get(number).cloned(),
+            Self::Stored(rules) => rules.get(number),
+        }
+    }
+
+    fn index(&self) -> Index<'_> {
+        match self {
+            Self::Ready(rules, index) => Index(index.get_or_init(|| {
+                Index::build(&rules.iter().map(|rule| keys(&rule.when)).collect::<Vec<Option<Vec<Key>>>>())
+            })),
+            Self::Stored(rules) => rules.index(),
+        }
+    }
+}
+
+impl<'m> Iterator for Matches<'_, 'm> {
+    type Item = Match<'m>;
+
+    fn next(&mut self) -> Option<Match<'m>> {
+        let found = self.candidates.find_map(|number| {
+            let rule = self.source.get(number as usize)?;
+            let captures = rule.when.meets(&self.subject)?;
+            Some(Match { rule, captures })
+        })?;
+        if found.rule.flow == Flow::Stop {
+            self.candidates = Vec::new().into_iter();
+        }
+        Some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests;

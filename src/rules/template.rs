@@ -13,10 +13,10 @@ use minijinja::{ErrorKind, Value};
 use serde::{Deserialize, Serialize};
 
 use super::Rules;
-use super::condition::Captures;
 use super::engine::{self, china_time, environment};
 use super::fields::{self, Field};
 use super::markup::Patchwork;
+use super::subject::Captures;
 use super::tables::Tables;
 use crate::clock::unix_seconds;
 use crate::wechat::message::Message;
@@ -330,7 +330,9 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let help = |help: &str| crate::rules::Rule {
             name: None,
-            number: 1,
+            role: crate::rules::Role::Rule(1),
+            file: None,
+            flow: crate::rules::Flow::Stop,
             line: 1,
             when: crate::rules::Condition::default(),
             then: crate::rules::Action::None,
@@ -338,7 +340,7 @@ mod tests {
             on_error: None,
         };
         let rules =
-            Rules::new(vec![help("天气：今天的天气"), help("<a href=\"https://a.example\">more</a>")], None);
+            Rules::new(vec![help("天气：今天的天气"), help("<a href=\"https://a.example\">more</a>")]);
         let scope = Scope {
             message: &message,
             captures: &captures,

@@ -107,6 +107,24 @@ impl Reply {
         }
     }
 
+    /// All that people read of it.
+    pub fn texts_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::Text { content } => vec![content],
+            Self::Video { title, description, .. } | Self::Music { title, description, .. } => {
+                vec![title, description]
+            }
+            Self::News { articles } => articles
+                .iter_mut()
+                .flat_map(|article| [&mut article.title, &mut article.description])
+                .collect(),
+            Self::Image { .. }
+            | Self::Voice { .. }
+            | Self::TransferCustomerService { .. }
+            | Self::TransferBizAiIvr => Vec::new(),
+        }
+    }
+
     /// The body of the answer.
     ///
     /// The names are swapped: `to_user` is whom the push came *from*. `create_time` is now, in Unix seconds.

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::Desk;
+use crate::support::repository;
 
 const CONFIG: &str = r#"
 [account]
@@ -141,4 +142,17 @@ fn what_is_wrong_with_tests_is_told_in_its_place() {
     desk.put("wxcgi.toml", "[account]");
     desk.put("tests/a.toml", PASSING);
     desk.run(["test"]).exits(2).complains(&["missing account key `token`"]);
+}
+
+#[test]
+fn the_golden_tests_of_the_rule_language_pass() {
+    let folder = repository().join("tests/golden/rules");
+    let mut count = 0;
+    for entry in fs::read_dir(&folder).expect("the golden files") {
+        let folder = entry.expect("an entry").path();
+        let config = folder.join("wxcgi.toml").display().to_string();
+        Desk::new().run(["test", "--config", &config]).exits(0).prints(&[" passed"]);
+        count += 1;
+    }
+    assert!(count >= 5, "{count} configs in {}", folder.display());
 }

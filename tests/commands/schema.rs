@@ -39,6 +39,9 @@ fn ours(desk: &Desk) -> Vec<PathBuf> {
     configs.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
     assert!(configs.len() >= 5, "{configs:?}");
     configs.push(desk.put("sample.toml", &desk.run(["init", "config"]).exits(0).out));
+    let golden = fs::read_dir(repository().join("tests/golden/rules")).expect("the golden configs");
+    configs.extend(golden.map(|folder| folder.expect("an entry").path().join("wxcgi.toml")));
+    assert!(configs.len() >= 10, "{configs:?}");
     for readme in ["README.md", "README.zh-CN.md"] {
         let text = fs::read_to_string(repository().join(readme)).expect("the README");
         let config = super::block(&text, "toml");
@@ -60,7 +63,20 @@ fn our_configs_are_valid_by_the_schema() {
 }
 
 /// Rules in all their forms, and what `check` and the schema think of them alike.
-const RULES: [(bool, &str); 24] = [
+const RULES: [(bool, &str); 30] = [
+    (
+        true,
+        "when.field = { Label = \"a\", N = { min = 1.5 } }\nwhen.near = { latitude = 23.1, longitude = 113, radius = \"1km\" }\n\
+         when.hours = [\"9:00-18:00\"]\nwhen.fold = \"script\"\nflow = \"next\"\nreply = \"a\"",
+    ),
+    (
+        true,
+        "reply = \"a\"\n[welcome]\nreply = \"b\"\n[default.image]\nreply = \"c\"\n[[blocked]]\nwords = [\"x\"]\nin = \"ignore\"",
+    ),
+    (false, "when.near = { latitude = 23.1 }\nreply = \"a\""),
+    (false, "when.fold = \"both\"\nreply = \"a\""),
+    (false, "flow = \"on\"\nreply = \"a\""),
+    (false, "reply = \"a\"\nalias = \"b\""),
     (true, "reply = \"a\""),
     (true, "reply = [\"a\", { image = { media_id = \"m\" } }, [\"b\"]]"),
     (true, "reply.random = [\"a\", { weight = 2, text = \"b\" }, [\"c\"]]"),

@@ -48,6 +48,7 @@ pub(crate) struct Plan {
     path: String,
     config: Config,
     more_configs: Vec<(String, String)>,
+    included: Vec<(String, String)>,
     takes_folder: bool,
     arguments: Vec<OsString>,
     second_location: Option<(String, String)>,
@@ -72,6 +73,7 @@ impl Site {
             path: "/weixin".to_owned(),
             config: Config::Absent,
             more_configs: Vec::new(),
+            included: Vec::new(),
             takes_folder: false,
             arguments: Vec::new(),
             second_location: None,
@@ -270,6 +272,12 @@ impl Plan {
         self
     }
 
+    /// A file that the config includes; `name` is its path from the config's folder.
+    pub(crate) fn including(mut self, name: &str, text: &str) -> Self {
+        self.included.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
     /// The responder also takes files of the folder of [`Site::another_config`] that nobody told it by name.
     pub(crate) fn taking_the_folder(mut self) -> Self {
         self.takes_folder = true;
@@ -341,6 +349,11 @@ impl Plan {
         }
         fs::write(layout.root.join("http.conf"), &self.nginx_lines).expect("our folder");
         let mut arguments: Vec<OsString> = vec!["--config".into(), layout.config.clone().into()];
+        for (name, text) in &self.included {
+            let file = layout.config.with_file_name(name);
+            fs::create_dir_all(file.parent().expect("a folder")).expect("our folder");
+            write_config(&file, text);
+        }
         for (name, text) in &self.more_configs {
             let file = layout.more_configs.join(name);
             write_config(&file, text);

@@ -21,13 +21,17 @@ pub(super) static ROOT: Group = Group {
             key("server", Kind::Table(&SERVER), "How requests are taken, and the limits of both doors"),
             key("log", Kind::Table(&LOG), "Where the log goes"),
             key("table", Kind::Named(&TABLE), "Files that templates look things up in, each by its name"),
+            key("include", Kind::Words, "Files with further rules, as \"rules/*.toml\""),
             key("rule", Kind::Tables(&RULE), "The first rule that meets a message answers it"),
+            key("welcome", Kind::Table(&FALLBACK), "Answers who follows, if no rule is for him"),
+            key("unfollow", Kind::Table(&FALLBACK), "For who leaves; he sees no reply"),
             key("default", Kind::Table(&DEFAULT), "Answers messages of users that no rule meets; not events"),
+            key("blocked", Kind::Tables(&BLOCKED), "Words that shall not pass"),
         ],
     )
 };
 
-pub(super) static ACCOUNT: Group = Group {
+static ACCOUNT: Group = Group {
     required: &["token"],
     ..group(
         "account key",
@@ -50,6 +54,13 @@ pub(super) static ACCOUNT: Group = Group {
             ),
             key("original_id", Kind::Text, "原始ID, gh_…; messages to another are refused"),
             key("verified", Kind::Flag, "Whether the account is verified (微信认证); default false"),
+            key("admin", Kind::Words, "The openids of those who run it, for rules with `from = \"admin\"`"),
+            key(
+                "time_zone",
+                Kind::Text,
+                "For the hours, weekdays and dates of rules; default \"Asia/Shanghai\"",
+            ),
+            key("fold", Kind::Fold, FOLD),
             key("path", Kind::Text, "Path of the URL; other paths get 404; default: any path"),
         ],
     )
@@ -67,7 +78,7 @@ pub(super) static SECRET: Group = Group {
     )
 };
 
-pub(super) static SERVER: Group = group(
+static SERVER: Group = group(
     "server key",
     "How requests are taken, and the limits of both doors",
     &[
@@ -130,7 +141,7 @@ pub(super) static SERVER: Group = group(
     ],
 );
 
-pub(super) static LOG: Group = group(
+static LOG: Group = group(
     "log key",
     "Where the log goes",
     &[
@@ -146,7 +157,7 @@ pub(super) static LOG: Group = group(
     ],
 );
 
-pub(super) static TABLE: Group = Group {
+static TABLE: Group = Group {
     required: &["file"],
     ..group(
         "table key",
@@ -162,54 +173,141 @@ pub(super) static TABLE: Group = Group {
     )
 };
 
-pub(super) static RULE: Group = Group {
-    required: &["when", "reply"],
-    ..group(
-        "rule key",
-        "When this comes, reply that",
+const FOLD: &str = "How texts are compared: true (case, width and punctuation around do not count), false, or \"script\" \
+                    (simplified and traditional characters are the same, too); default true";
+
+/// The keys that all tables with a reply share, and some more.
+macro_rules! reply_and {
+    ($($more:expr),* $(,)?) => {
         &[
             key("name", Kind::Text, "For the log, for tests and for {{ rule }}"),
             key("help", Kind::Text, "What it is for, in a user's words: a line of {{ rules_help }}"),
+            key("reply", Kind::Reply, "What is answered"),
+            key("alias", Kind::Text, "The name of the rule whose reply it takes"),
+            key("on_error", Kind::Template, "The text if the reply fails; default: no answer"),
+            key("enabled", Kind::Flag, "false: it is not tried, and still there for an alias; default true"),
+            $($more),*
+        ]
+    };
+}
+
+/// Of which a rule has one.
+const REPLY_OR_ALIAS: &[&str] = &["reply", "alias"];
+
+static RULE: Group = Group {
+    one_of: REPLY_OR_ALIAS,
+    ..group(
+        "rule key",
+        "When this comes, reply that",
+        reply_and!(
+            key("when", Kind::Table(&CONDITION), "What it waits for; all of it must hold"),
             key(
                 "priority",
                 Kind::Whole(i64::MIN, i64::MAX),
-                "Higher ones are tried first, otherwise in the order of the file; default 0",
+                "Higher ones are tried first, otherwise in the order of the files; default 0",
             ),
-            key("when", Kind::Table(&CONDITION), "What it waits for; all of it must hold"),
-            key("reply", Kind::Reply, "What is answered"),
-            key("on_error", Kind::Template, "The text if the reply fails; default: no answer"),
-        ],
+            key(
+                "flow",
+                Kind::OneOf(&["stop", "next"]),
+                "Whether the rules behind it come too, until one has a reply; default \"stop\"",
+            ),
+            key("take_over", Kind::Flag, "true: whatever a person sends meets it; default false"),
+            key("valid_from", Kind::Moment, "A date, or \"2026-12-31 18:00\": not before it"),
+            key("valid_until", Kind::Moment, "A date, which counts, or \"2026-12-31 18:00\": not after it"),
+        ),
     )
 };
 
-pub(super) static DEFAULT: Group = Group {
-    required: &["reply"],
+static FALLBACK: Group =
+    Group { one_of: REPLY_OR_ALIAS, ..group("key", "What is answered if no rule is for it", reply_and!()) };
+
+static DEFAULT: Group = group(
+    "default key",
+    "Answers messages of users that no rule meets; not events",
+    reply_and!(
+        key("text", Kind::Table(&DEFAULT), "For texts"),
+        key("image", Kind::Table(&DEFAULT), "For pictures"),
+        key("voice", Kind::Table(&DEFAULT), "For recordings"),
+        key("video", Kind::Table(&DEFAULT), "For films"),
+        key("shortvideo", Kind::Table(&DEFAULT), "For films that were recorded on the spot (小视频)"),
+        key("location", Kind::Table(&DEFAULT), "For places"),
+        key("link", Kind::Table(&DEFAULT), "For links"),
+        key("file", Kind::Table(&DEFAULT), "For files"),
+        key("miniprogrampage", Kind::Table(&DEFAULT), "For cards of mini-programs"),
+        key("hardware", Kind::Table(&DEFAULT), "For what devices send"),
+        key("device_text", Kind::Table(&DEFAULT), "For what devices send"),
+        key("device_event", Kind::Table(&DEFAULT), "For what devices tell"),
+        key("event", Kind::Table(&DEFAULT), "For events, which most often want a rule of their own"),
+    ),
+);
+
+static BLOCKED: Group = Group {
+    required: &["words"],
     ..group(
-        "default key",
-        "Answers messages of users that no rule meets; not events",
+        "key of blocked words",
+        "Words that shall not pass",
         &[
-            key("name", Kind::Text, "For the log and for {{ rule }}"),
-            key("help", Kind::Text, "What it is for, in a user's words"),
-            key("reply", Kind::Reply, "What is answered"),
-            key("on_error", Kind::Template, "The text if the reply fails; default: no answer"),
+            key("words", Kind::Words, "The words"),
+            key("in", Kind::OneOf(MEASURES), "What becomes of a message with one"),
+            key("out", Kind::OneOf(MEASURES), "What becomes of a reply with one"),
+            key("reply", Kind::Template, "What is answered where one is refused"),
+            key("fold", Kind::Fold, FOLD),
         ],
     )
 };
 
-pub(super) static CONDITION: Group = group(
+const MEASURES: &[&str] = &["refuse", "mask", "ignore"];
+
+static CONDITION: Group = group(
     "condition",
-    "What a rule waits for; a list means any of its words",
+    "What a rule waits for; a list means any of its entries",
     &[
-        key("text", Kind::Words, "The whole text, trimmed, is this"),
-        key("contains", Kind::Words, "The text holds this"),
-        key("prefix", Kind::Words, "The text begins with this; what follows is {{ rest }}"),
-        key("suffix", Kind::Words, "The text ends with this"),
+        key("text", Kind::Words, "This is the whole text"),
+        key("contains", Kind::Words, "The text holds one of these"),
+        key("all_of", Kind::Words, "The text holds all of these"),
+        key("none_of", Kind::Words, "The text holds none of these"),
+        key("prefix", Kind::Words, "The text begins with this; what is left is {{ rest }}"),
+        key("suffix", Kind::Words, "The text ends with this; what is left is {{ rest }}"),
         key("regex", Kind::Words, "A regular expression finds something; a group (?<city>…) is {{ city }}"),
         key("type", Kind::KnownWords(KNOWN_TYPES), "The type of the message"),
         key("event", Kind::KnownWords(KNOWN_EVENTS), "The event, in any case"),
         key("key", Kind::Words, "EventKey: a menu button, a QR code's scene (qrscene_ is left out)"),
+        key("key_regex", Kind::Words, "A regular expression finds something in EventKey"),
+        key("field", Kind::Fields(&FIELD), "Any element of the message by its name, as `Label`"),
+        key("near", Kind::OneOrMore(&AREA), "The place sent lies within one of these circles"),
+        key("from", Kind::Words, "The sender is one of these openids, or \"admin\""),
+        key("not_from", Kind::Words, "The sender is none of these openids"),
+        key("share", Kind::Text, "The user is one of so many, \"10%\"; always the same ones"),
+        key("hours", Kind::Words, "\"9:00-18:00\", or past midnight \"22:00-6:00\""),
+        key("weekdays", Kind::Words, "\"mon-fri\", \"周六\""),
+        key("dates", Kind::Words, "\"12-25\", \"2026-10-01..2026-10-07\""),
+        key("fold", Kind::Fold, FOLD),
     ],
 );
+
+static FIELD: Group = group(
+    "test of a field",
+    "What an element of the message must be",
+    &[
+        key("equals", Kind::Words, "It is one of these"),
+        key("regex", Kind::Words, "A regular expression finds something in it"),
+        key("min", Kind::Number, "It is a number, at least this"),
+        key("max", Kind::Number, "It is a number, at most this"),
+    ],
+);
+
+static AREA: Group = Group {
+    required: &["latitude", "longitude", "radius"],
+    ..group(
+        "key of a place",
+        "A circle on the map",
+        &[
+            key("latitude", Kind::Number, "Degrees, -90 to 90; south is negative"),
+            key("longitude", Kind::Number, "Degrees, -180 to 180; west is negative"),
+            key("radius", Kind::Text, "\"1.5km\", \"300m\""),
+        ],
+    )
+};
 
 /// The kinds of which a reply has one.
 const KINDS: &[&str] = super::super::reply::KINDS;
