@@ -6,12 +6,12 @@
 //! to it, and only if nobody else could have written it.
 
 use std::fs::Metadata;
-use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::include::{Further, Included};
 use super::last_good;
@@ -145,9 +145,7 @@ impl Header {
 
 /// Tells versions and damage apart, not forgeries: those are told by who could have written the file.
 fn checksum(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    hasher.finish()
+    xxh3_64(bytes)
 }
 
 /// The config of a text that was checked before and holds no rules, if it has no faults.

@@ -100,7 +100,7 @@ impl<'t> Faults<'t> {
     /// The faults in the order of the file, and last how many more there are.
     pub(super) fn into_sorted(self) -> Vec<Fault> {
         let mut faults = self.found.take();
-        // By name included files come in the order in which they are read.
+        // The config first, then each included file by itself.
         let place = |fault: &Fault| {
             let within = fault.within.as_ref().map(|file| file.name.clone());
             (within, fault.span.as_ref().map_or(0, |span| span.start))

@@ -93,7 +93,12 @@ impl Condition {
     pub fn new(fold: Fold, tests: Vec<Test>) -> Self {
         let parts = |words: Vec<String>| words.iter().map(|word| fold.part(word)).collect();
         let tests = tests.into_iter().map(|test| match test {
-            Test::Text(words) => Test::Text(words.iter().map(|word| fold.whole(word)).collect()),
+            Test::Text(words) => {
+                let mut words: Vec<_> = words.iter().map(|word| fold.whole(word)).collect();
+                words.sort_unstable();
+                words.dedup();
+                Test::Text(words)
+            }
             Test::Contains(words) => Test::Contains(parts(words)),
             Test::Prefix(words) => Test::Prefix(parts(words)),
             Test::Suffix(words) => Test::Suffix(parts(words)),
@@ -167,7 +172,9 @@ impl Test {
             text.is_some_and(|text| words.iter().any(|word| text.text().contains(word.as_str())))
         };
         match self {
-            Self::Text(words) => any(words, text.map(Folded::whole)),
+            // There may be thousands in one list; they are sorted.
+            Self::Text(words) => text
+                .is_some_and(|text| words.binary_search_by(|word| word.as_str().cmp(text.whole())).is_ok()),
             Self::Contains(words) => holds_any(words),
             Self::NoneOf(words) => text.is_some() && !holds_any(words),
             Self::AllOf(words) => {
