@@ -261,7 +261,7 @@ fn regex_rules(count: usize) -> String {
     let text = config_text(10 * count);
     let (account, rules) = text.split_once("[[rule]]").expect("rules");
     let rules = rules.split("[[rule]]").filter(|rule| rule.contains("when.regex"));
-    format!("{account}{}", rules.map(|rule| format!("[[rule]]{rule}")).collect::<String>())
+    format!("{account}{}", rules.map(|rule| format!("[[rule]]{rule}")).collect::<Vec<_>>().concat())
 }
 
 fn read(count: usize) -> Config {

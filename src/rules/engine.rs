@@ -27,7 +27,8 @@ const CHINA: &str = "Asia/Shanghai";
 /// How `now` is written.
 const USUAL_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
-/// A value in what the engine writes begins and ends with these; XML knows neither.
+/// A value in what the engine writes begins and ends with these; XML knows neither. They also stand in what
+/// `{% set %}…{% endset %}` holds, which is to be printed and not compared.
 const VALUE_BEGINS: char = '\u{1}';
 const VALUE_ENDS: char = '\u{2}';
 
