@@ -1,5 +1,6 @@
 //! The commands for a person, as typed in a shell.
 
+mod explain;
 mod golden;
 mod schema;
 

@@ -14,7 +14,9 @@ use std::time::{Duration, SystemTime};
 
 use proof::{Query, check_path, required, verify};
 use refusal::Refusal;
-use words::{Incoming, incoming, outgoing};
+use words::outgoing;
+
+pub use words::{Incoming, incoming};
 
 use crate::clock::unix_seconds;
 use crate::http::{Request, Response};

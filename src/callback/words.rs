@@ -6,7 +6,7 @@ use crate::wechat::reply::Reply;
 use crate::wechat::xml::Element;
 
 /// What blocked words make of a message.
-pub(super) enum Incoming<'b, 'm> {
+pub enum Incoming<'b, 'm> {
     /// There are none in it.
     Passes,
     /// The same document with the words masked.
@@ -21,7 +21,8 @@ pub(super) enum Incoming<'b, 'm> {
 const SAID: [&str; 2] = ["Content", "Recognition"];
 
 /// Looks for blocked words in what a person said.
-pub(super) fn incoming<'b, 'm>(blocked: &'b [Blocked], message: &Message<'m>) -> Incoming<'b, 'm> {
+#[must_use]
+pub fn incoming<'b, 'm>(blocked: &'b [Blocked], message: &Message<'m>) -> Incoming<'b, 'm> {
     let said = match &message.content {
         Content::Text { content, .. } => *content,
         Content::Voice { recognition, .. } => *recognition,

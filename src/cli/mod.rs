@@ -1,8 +1,10 @@
 //! The commands for a person at a terminal; one file each.
 
 mod check;
+mod explain;
 pub mod fastcgi;
 mod init;
+mod message;
 mod sign;
 mod simulate;
 mod test;
@@ -43,6 +45,8 @@ enum Command {
     /// Be WeChat: send a message through the real door, in this process, and show the reply
     #[command(visible_alias = "sim")]
     Simulate(simulate::Args),
+    /// Show why a message meets a rule or does not: each rule in its order, each test, and the reply
+    Explain(explain::Args),
     /// Run the golden tests beside a config: messages of users, and what they are to be answered
     Test(test::Args),
     /// Print a signed query string, for curl or for running the CGI by hand
@@ -138,6 +142,7 @@ impl Command {
             Self::Fastcgi(args) => fastcgi::run(args, listeners, before_serving),
             Self::Check(args) => check::run(&args),
             Self::Simulate(args) => simulate::run(&args),
+            Self::Explain(args) => explain::run(&args),
             Self::Test(args) => test::run(&args),
             Self::Sign(args) => sign::run(&args),
             Self::Schema => print_line(&format!("{:#}", crate::config::schema())),

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Instant, SystemTime};
 
-use super::wechat::{Push, WeChat, met_rule};
+use super::message::Selectors;
+use super::wechat::{WeChat, met_rule};
 use super::{ConfigArg, Failure, print, print_line};
 use crate::account::Account;
 use crate::config::load::Unusable;
@@ -18,29 +19,13 @@ use crate::wechat::mode::Mode;
   wxcgi simulate --type image --field MediaId=abc --field PicUrl=http://example.com/a.jpg
   wxcgi simulate --mode secure --raw 天气")]
 pub(super) struct Args {
-    /// The text that the user sends
-    #[arg(allow_hyphen_values = true, required_unless_present_any = ["event", "kind"])]
-    text: Option<String>,
+    #[command(flatten)]
+    message: Selectors,
     #[command(flatten)]
     config: ConfigArg,
-    /// Send this event instead, as `subscribe` or `CLICK`
-    #[arg(long, value_name = "EVENT", conflicts_with_all = ["text", "kind"])]
-    event: Option<String>,
-    /// The event's key
-    #[arg(long, value_name = "KEY", requires = "event")]
-    key: Option<String>,
-    /// Send a message of this type instead, as `image`
-    #[arg(long = "type", value_name = "TYPE", conflicts_with = "text")]
-    kind: Option<String>,
-    /// Further fields by WeChat's names, as `MediaId=abc`
-    #[arg(long = "field", value_name = "NAME=VALUE", value_parser = field)]
-    fields: Vec<(String, String)>,
     /// How it is sent [default: the weakest mode that the config takes]
     #[arg(long, value_enum)]
     mode: Option<ModeArg>,
-    /// The user
-    #[arg(long, default_value = "oSimulatedUser000000000000001")]
-    openid: String,
     /// Print the bytes that the web server would get, and nothing else
     #[arg(long)]
     raw: bool,
@@ -66,23 +51,11 @@ impl From<ModeArg> for Mode {
     }
 }
 
-fn field(text: &str) -> Result<(String, String), String> {
-    let is_name = |name: &str| {
-        name.starts_with(|first: char| first.is_ascii_alphabetic())
-            && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
-    };
-    text.split_once('=')
-        .filter(|(name, _)| is_name(name))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| "write it as NAME=VALUE".to_owned())
-}
-
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (config, is_sample) = config(args)?;
     // Causes of a refusal go to the log only; here a person wants to see them.
     crate::logging::start(log::LevelFilter::Warn, None);
-    let (fields, sent) = fields(args);
-    let push = Push { openid: args.openid.clone(), fields };
+    let (push, sent) = args.message.push();
     let now = SystemTime::now();
     let wechat = WeChat::new(&push, args.mode.map(Mode::from), &config.account, now)?;
     let rule =
@@ -120,26 +93,4 @@ fn config(args: &Args) -> Result<(Config, bool), Failure> {
     }
     let (sample, _) = Config::parse(SAMPLE, ".".as_ref(), Thoroughness::Full);
     sample.map(|config| (config, true)).ok_or(Failure::Config(Unusable(Vec::new())))
-}
-
-/// The fields of the message beside the common ones, and what to call it on the page.
-fn fields(args: &Args) -> (Vec<(String, String)>, String) {
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let (mut fields, sent) = match (&args.event, &args.kind) {
-        (Some(event), _) => {
-            let mut fields = vec![pair("MsgType", "event"), pair("Event", event)];
-            fields.extend(args.key.as_ref().map(|key| pair("EventKey", key)));
-            (fields, format!("[event {event}]"))
-        }
-        (None, Some(kind)) => (vec![pair("MsgType", kind)], format!("[{kind}]")),
-        (None, None) => {
-            let text = args.text.as_deref().unwrap_or_default();
-            (vec![pair("MsgType", "text"), pair("Content", text)], text.to_owned())
-        }
-    };
-    fields.extend(args.fields.iter().cloned());
-    if args.event.is_none() && !fields.iter().any(|(name, _)| name == "MsgId") {
-        fields.push(pair("MsgId", "24000000000000001"));
-    }
-    (fields, sent)
 }

@@ -184,9 +184,9 @@ impl Run {
 }
 
 /// The account at a moment, with the same chance each time: of several replies always the same is chosen.
-struct Moment<'a> {
-    terms: &'a Terms,
-    now: SystemTime,
+pub(super) struct Moment<'a> {
+    pub(super) terms: &'a Terms,
+    pub(super) now: SystemTime,
 }
 
 impl Application for Moment<'_> {
@@ -205,7 +205,7 @@ impl Application for Moment<'_> {
 }
 
 /// A rule as a test file calls it: by its name, its place, or what it is.
-fn called(rule: &Rule) -> Value {
+pub(super) fn called(rule: &Rule) -> Value {
     match (&rule.name, &rule.role) {
         (Some(name), _) => name.as_str().into(),
         (None, Role::Rule(number)) => (*number).into(),

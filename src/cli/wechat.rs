@@ -31,7 +31,11 @@ pub(super) struct Push {
 pub(super) fn met_rule(rules: &Rules, message: &str, now: SystemTime) -> Option<Arc<Rule>> {
     let root = xml::parse(message.as_bytes()).ok()?;
     let message = Message::from_xml(&root).ok()?;
-    let met = rules.find(&message, &Circumstance::at(now)).map(|found| found.rule);
+    answering(rules.find(&message, &Circumstance::at(now)).map(|found| found.rule))
+}
+
+/// Of the rules that meet a message the one that answers it.
+pub(super) fn answering(met: impl Iterator<Item = Arc<Rule>>) -> Option<Arc<Rule>> {
     let (quiet, spoken): (Vec<_>, Vec<_>) = met.partition(|rule| matches!(rule.then, Action::None));
     spoken.into_iter().next().or_else(|| quiet.into_iter().next_back())
 }

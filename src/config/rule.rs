@@ -98,15 +98,21 @@ impl<'t> Drafts<'t> {
     pub(super) fn into_rules(mut self, faults: &Faults<'_>) -> Rules {
         self.resolve(faults);
         let Self { mut rules, blocked, .. } = self;
-        rules.retain(|draft| draft.is_on);
         rules.sort_by_key(|draft| (draft.rule.is_fallback(), std::cmp::Reverse(draft.priority)));
+        let (rules, off): (Vec<_>, Vec<_>) =
+            rules.into_iter().enumerate().partition(|(_, draft)| draft.is_on);
+        // How many others are before each.
+        let disabled =
+            off.into_iter().enumerate().map(|(off, (place, draft))| (place - off, draft.rule)).collect();
+        let rules: Vec<_> = rules.into_iter().map(|(_, draft)| draft).collect();
         let places: HashMap<_, _> = if faults.thorough {
             let place = |draft: &Draft| (draft.rule.role.clone(), (draft.span.clone(), draft.within.clone()));
             rules.iter().map(place).collect()
         } else {
             HashMap::new()
         };
-        let rules = Rules::new(rules.into_iter().map(|draft| draft.rule).collect()).with_blocked(blocked);
+        let rules = Rules::new(rules.into_iter().map(|draft| draft.rule).collect());
+        let rules = rules.with_blocked(blocked).with_disabled(disabled);
         // Expressions that are wrong are not worth comparing.
         if faults.thorough && faults.are_warnings() {
             for shadow in rules.shadows() {
@@ -314,7 +320,8 @@ fn read_action(
     let (span, within) = (table.span.clone(), table.faults.within().cloned());
     table.finish();
     let file = within.as_ref().map(|file| file.name.clone());
-    let answer = Rule { name, role, file, line, when, then: then?, help, on_error, flow };
+    let other = alias.as_ref().map(|(name, _)| name.clone());
+    let answer = Rule { name, role, file, line, when, then: then?, help, on_error, flow, alias: other };
     Some(Draft { rule: answer, priority, is_on, alias, span, within })
 }
 

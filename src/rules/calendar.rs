@@ -1,5 +1,6 @@
 //! Hours, weekdays and dates in a time zone.
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::SystemTime;
@@ -138,6 +139,11 @@ impl Calendar {
         })
     }
 
+    /// The time that it looks at, as people read it: `Sat 2026-11-21 20:46 in Asia/Shanghai`.
+    pub(super) fn shown(&self, now: SystemTime) -> String {
+        format!("{} in {}", self.zone.local(now).strftime("%a %Y-%m-%d %H:%M"), self.zone.name)
+    }
+
     fn has_day(&self, date: Date) -> bool {
         let weekday = date.weekday().to_monday_zero_offset();
         (self.weekdays.is_empty() || self.weekdays.iter().any(|days| days.contains(weekday)))
@@ -176,6 +182,13 @@ impl FromStr for Hours {
             .ok_or_else(|| {
                 format!("`{text}` is no span of hours; write one like \"9:00-18:00\" or \"22:00-6:00\"")
             })
+    }
+}
+
+impl fmt::Display for Hours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to } = self;
+        write!(f, "{}:{:02}-{}:{:02}", from / 60, from % 60, to / 60, to % 60)
     }
 }
 
@@ -225,6 +238,15 @@ impl FromStr for Weekdays {
     }
 }
 
+impl fmt::Display for Weekdays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |day: i8| {
+            usize::try_from(day).ok().and_then(|day| WEEKDAYS.get(day)).map_or("", |names| names[0])
+        };
+        write!(f, "{}-{}", name(self.from), name(self.to))
+    }
+}
+
 impl Weekdays {
     fn contains(self, weekday: i8) -> bool {
         debug_assert!(Weekday::from_monday_zero_offset(weekday).is_ok());
@@ -259,6 +281,18 @@ impl FromStr for Dates {
             (Self::Yearly(from, _), Self::Yearly(to, _)) => Ok(Self::Yearly(from, to)),
             (Self::Once(..), Self::Once(..)) => Err(format!("`{text}` ends before it begins")),
             _ => Err(format!("`{text}`: write both days with the year, or both without")),
+        }
+    }
+}
+
+impl fmt::Display for Dates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let day = |number: &i32| format!("{:02}-{:02}", number / 100 % 100, number % 100);
+        match self {
+            Self::Once(from, to) => {
+                write!(f, "{}-{}..{}-{}", from / 10_000, day(from), to / 10_000, day(to))
+            }
+            Self::Yearly(from, to) => write!(f, "{}..{}", day(from), day(to)),
         }
     }
 }

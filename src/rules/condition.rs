@@ -122,9 +122,23 @@ impl Condition {
     /// Whether all tests hold, and what they cut out.
     #[must_use]
     pub fn meets<'m>(&self, subject: &Subject<'m>) -> Option<Captures<'m>> {
+        self.ask(subject, |_, _| {})
+    }
+
+    /// The same; `told` hears of each test that was asked, up to the first that does not hold.
+    pub(super) fn ask<'m>(
+        &self,
+        subject: &Subject<'m>,
+        mut told: impl FnMut(&Test, bool),
+    ) -> Option<Captures<'m>> {
         let mut found = Found { captures: Captures::default(), from: None, to: None };
         let text = subject.folded(self.fold);
-        self.tests.iter().all(|test| test.holds(subject, text, &mut found)).then(|| found.finish(text))
+        let mut holds = |test: &Test| {
+            let holds = test.holds(subject, text, &mut found);
+            told(test, holds);
+            holds
+        };
+        self.tests.iter().all(&mut holds).then(|| found.finish(text))
     }
 }
 
@@ -250,20 +264,25 @@ impl Field {
 }
 
 impl Area {
-    /// Whether a place lies in it, by the haversine of the way there.
-    fn holds(self, (latitude, longitude): (f64, f64)) -> bool {
+    /// Whether a place lies in it.
+    fn holds(self, place: (f64, f64)) -> bool {
+        self.distance(place) <= self.radius
+    }
+
+    /// How far a place is from its midst, in metres, by the haversine of the way there.
+    pub(super) fn distance(self, (latitude, longitude): (f64, f64)) -> f64 {
         /// Metres.
         const EARTH_RADIUS: f64 = 6_371_008.8;
         let half = |from: f64, to: f64| ((to - from).to_radians() / 2.0).sin().powi(2);
         let (here, there) = (self.latitude.to_radians(), latitude.to_radians());
         let haversine =
             half(self.latitude, latitude) + here.cos() * there.cos() * half(self.longitude, longitude);
-        2.0 * EARTH_RADIUS * haversine.sqrt().asin() <= self.radius
+        2.0 * EARTH_RADIUS * haversine.sqrt().asin()
     }
 }
 
 /// A number below ten thousand that belongs to a user for good, in every version of this program.
-fn lot(openid: &str) -> u64 {
+pub(super) fn lot(openid: &str) -> u64 {
     let digest = Sha1::digest(openid.as_bytes());
     digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) % 10_000
 }

@@ -9,6 +9,7 @@ mod calendar;
 mod choice;
 mod condition;
 mod engine;
+mod explain;
 mod fields;
 mod fold;
 mod guard;
@@ -26,6 +27,7 @@ pub use blocked::{Blocked, Measure};
 pub use calendar::{Calendar, Dates, Hours, Weekdays, Zone};
 pub use choice::{Choice, Chooser};
 pub use condition::{Area, Condition, Field, Test};
+pub use explain::{Asked, Tried, Verdict};
 pub use fields::{known_fields, snake_case};
 pub use fold::Fold;
 pub use pattern::{Pattern, PatternError};
@@ -65,6 +67,8 @@ pub struct Rule {
     pub on_error: Option<Template>,
     /// Whether the rules behind it are tried as well.
     pub flow: Flow,
+    /// The rule whose reply it took.
+    pub alias: Option<String>,
 }
 
 /// What a rule is among the others.
@@ -143,6 +147,8 @@ impl Rule {
 pub struct Rules {
     source: Source,
     blocked: Vec<Blocked>,
+    /// Rules that are switched off, each with the number of those before it that are not.
+    disabled: Vec<(usize, Arc<Rule>)>,
 }
 
 /// Where the rules are.
@@ -182,13 +188,21 @@ impl Rules {
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
         let rules = rules.into_iter().map(Arc::new).collect();
-        Self { source: Source::Ready(rules, OnceLock::new()), blocked: Vec::new() }
+        Self { source: Source::Ready(rules, OnceLock::new()), ..Self::default() }
     }
 
     /// The same with words that shall not pass.
     #[must_use]
     pub fn with_blocked(self, blocked: Vec<Blocked>) -> Self {
         Self { blocked, ..self }
+    }
+
+    /// The same with rules that are switched off, for people who ask why those do not answer; each comes with the number
+    /// of rules before it.
+    #[must_use]
+    pub fn with_disabled(self, disabled: Vec<(usize, Rule)>) -> Self {
+        let disabled = disabled.into_iter().map(|(place, rule)| (place, Arc::new(rule))).collect();
+        Self { disabled, ..self }
     }
 
     /// The words that shall not pass.

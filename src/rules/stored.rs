@@ -68,6 +68,7 @@ impl Rules {
         Ok(Self {
             source: Source::Stored(StoredRules { bytes, index, places, rules }),
             blocked: head.blocked,
+            disabled: Vec::new(),
         })
     }
 }
@@ -117,6 +118,7 @@ mod tests {
             help: None,
             on_error: None,
             flow: Flow::Next,
+            alias: None,
         };
         let ready =
             Rules::new((1..=300).map(rule).collect()).with_blocked(vec![Blocked::new(&[], Fold::Off)]);

@@ -338,6 +338,7 @@ mod tests {
             then: crate::rules::Action::None,
             help: Some(help.to_owned()),
             on_error: None,
+            alias: None,
         };
         let rules =
             Rules::new(vec![help("天气：今天的天气"), help("<a href=\"https://a.example\">more</a>")]);

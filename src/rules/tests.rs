@@ -22,6 +22,7 @@ fn rule(number: usize, when: Condition) -> Rule {
         help: None,
         on_error: None,
         flow: Flow::Stop,
+        alias: None,
     }
 }
 
@@ -37,19 +38,53 @@ fn text(content: &str) -> String {
     format!("<MsgType>text</MsgType><Content><![CDATA[{content}]]></Content><MsgId>1</MsgId>")
 }
 
-/// The numbers of the rules that meet a message with these fields; 0 is one for what no other is for.
-fn met(rules: &Rules, fields: &str, circumstance: &Circumstance) -> Vec<(usize, Vec<(String, String)>)> {
+/// What `then` makes of a message with these fields.
+fn with_message<T>(fields: &str, then: impl FnOnce(&Message<'_>) -> T) -> T {
     let document = format!(
         "<xml><ToUserName>g</ToUserName><FromUserName>oUser</FromUserName><CreateTime>1</CreateTime>{fields}</xml>"
     );
     let root = xml::parse(document.as_bytes()).unwrap();
-    let message = Message::from_xml(&root).unwrap();
-    let numbers = rules.find(&message, circumstance).map(|found| {
-        let number = if let Role::Rule(number) = found.rule.role { number } else { 0 };
-        let captures = found.captures.iter().map(|(name, text)| (name.to_owned(), text.to_owned()));
-        (number, captures.collect())
-    });
-    numbers.collect()
+    then(&Message::from_xml(&root).unwrap())
+}
+
+type Met = Vec<(usize, Vec<(String, String)>)>;
+
+fn number_and_captures(rule: &Rule, captures: &Captures<'_>) -> (usize, Vec<(String, String)>) {
+    let number = if let Role::Rule(number) = rule.role { number } else { 0 };
+    (number, captures.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect())
+}
+
+/// The numbers of the rules that meet a message with these fields; 0 is one for what no other is for.
+fn met(rules: &Rules, fields: &str, circumstance: &Circumstance) -> Met {
+    with_message(fields, |message| {
+        let found = rules.find(message, circumstance);
+        found.map(|found| number_and_captures(&found.rule, &found.captures)).collect()
+    })
+}
+
+/// The same as it is explained, and the word of each rule.
+fn explained(rules: &Rules, fields: &str, circumstance: &Circumstance) -> (Met, Vec<&'static str>) {
+    with_message(fields, |message| {
+        let (mut met, mut words) = (Vec::new(), Vec::new());
+        for tried in rules.explain(message, circumstance) {
+            let holds = tried.asked.iter().map(|asked| asked.holds);
+            words.push(match &tried.verdict {
+                Verdict::Meets(captures) => {
+                    assert!(holds.clone().all(|holds| holds), "{tried:?}");
+                    met.push(number_and_captures(&tried.rule, captures));
+                    "meets"
+                }
+                Verdict::Misses => {
+                    let broken = holds.clone().position(|holds| !holds);
+                    assert_eq!(broken, holds.len().checked_sub(1), "{tried:?}");
+                    "misses"
+                }
+                Verdict::NotTried => "not tried",
+                Verdict::Disabled => "disabled",
+            });
+        }
+        (met, words)
+    })
 }
 
 #[test]
@@ -73,6 +108,16 @@ fn a_rule_stops_or_lets_those_behind_it_come() {
         assert_eq!(numbers("x"), [0]);
         assert!(met(&rules, "<MsgType>event</MsgType><Event>CLICK</Event>", &NOW).is_empty());
     }
+}
+
+#[test]
+fn what_became_of_each_rule_is_told_in_their_order() {
+    let on = |number, word: &str| rule(number, folded(vec![Test::Contains(words(&[word]))]));
+    let rules = Rules::new(vec![on(2, "x"), Rule { flow: Flow::Next, ..on(3, "a") }, on(5, "a"), on(6, "b")]);
+    let rules = rules.with_disabled(vec![(0, on(1, "a")), (2, on(4, "a")), (4, on(7, "a"))]);
+    let (met, words) = explained(&rules, &text("ab"), &NOW);
+    assert_eq!(met.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [3, 5]);
+    assert_eq!(words, ["disabled", "misses", "meets", "disabled", "meets", "not tried", "disabled"]);
 }
 
 #[test]
@@ -317,7 +362,10 @@ proptest! {
             };
             let found = met(&ready, &fields, &circumstance);
             prop_assert_eq!(found.iter().map(|(number, _)| *number).collect::<Vec<_>>(), expected, "{:?}", sent);
-            prop_assert_eq!(met(&stored, &fields, &circumstance), found, "stored: {:?}", sent);
+            prop_assert_eq!(&met(&stored, &fields, &circumstance), &found, "stored: {:?}", sent);
+            for rules in [&ready, &stored] {
+                prop_assert_eq!(&explained(rules, &fields, &circumstance).0, &found, "explained: {:?}", sent);
+            }
         }
     }
 }
