@@ -9,6 +9,7 @@
 //! | 5 | [`callback`] | one call of WeChat: verify, open, parse, answer, seal |
 //! | 3 | [`config`] | the config file as typed data, with every fault in its place |
 //! | 2 | [`rules`] | when this comes, do that: conditions, actions, templates |
+//! | 2 | [`api`] | calls of WeChat's API, with an access_token that all processes share |
 //! | 1 | [`store`] | what all processes and hosts of an account share |
 //! | 1 | [`gateway`] | requests in, answers out: CGI and FastCGI; knows no WeChat |
 //! | 0 | [`wechat`] | WeChat's protocol as pure functions |
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod api;
 pub mod callback;
 pub mod chance;
 pub mod cli;

@@ -156,6 +156,7 @@ fn format() -> simplelog::Config {
         .set_location_level(LevelFilter::Off)
         .set_level_padding(LevelPadding::Off)
         .add_filter_ignore_str("ureq")
+        .add_filter_ignore_str("rustls")
         .build()
 }
 
