@@ -147,8 +147,8 @@ fn joined(ranges: &[Range<usize>], text: &str) -> Option<String> {
     ranges.iter().map(|range| text.get(range.clone())).collect()
 }
 
-/// The tables that hold rules.
-const RULE_TABLES: [&str; 2] = ["rule", "default"];
+/// The tables that hold rules, and the menu: no request needs it.
+const RULE_TABLES: [&str; 3] = ["rule", "default", "menu"];
 
 /// Where a text is not part of the tables of the rules: each of those ends where the next table begins that is not part
 /// of one. `None` if the text is no TOML. Where rules are not written as tables this gives nonsense, which shows when

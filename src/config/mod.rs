@@ -9,6 +9,7 @@ mod condition;
 pub mod fault;
 mod last_good;
 pub mod load;
+mod menu;
 pub mod places;
 mod reply;
 mod rule;
@@ -28,6 +29,7 @@ use crate::logging::{self, RotatingFile};
 use crate::rules::Rules;
 use crate::secret::Secret;
 use crate::wechat::crypto::AesKey;
+use crate::wechat::menu::Menus;
 use crate::wechat::mode::AcceptedMode;
 use fault::Fault;
 pub use server::ServerSettings;
@@ -49,6 +51,8 @@ pub struct Config {
     pub api: ApiSettings,
     /// `[[rule]]` and `[default]`
     pub rules: Rules,
+    /// `[menu]`; none where the config leaves the menu alone.
+    pub menus: Option<Menus>,
     /// Further files that were read for it: a change of one is a change of the config.
     pub files: Vec<PathBuf>,
 }
@@ -128,7 +132,7 @@ impl Config {
 
     /// Whether the two differ in their rules and secrets at most.
     fn has_same_settings(&self, other: &Self) -> bool {
-        let Self { account, server, log, api, files, rules: _ } = self;
+        let Self { account, server, log, api, files, rules: _, menus: _ } = self;
         format!("{account:?} {api:?}") == format!("{:?} {:?}", other.account, other.api)
             && (server, log, files) == (&other.server, &other.log, &other.files)
     }
@@ -146,8 +150,9 @@ impl Config {
         let log = LogSettings::read(root.table("log", "log key"), folder);
         let api = api::read(root.table("api", "API key"), folder);
         let rules = rule::read_all(&root, text);
+        let menus = root.table("menu", "menu key").map(|table| menu::read_menus(table, &rules));
         root.finish();
-        Some(Self { account: account?, server, log, api, rules, files: faults.take_files() })
+        Some(Self { account: account?, server, log, api, rules, menus, files: faults.take_files() })
     }
 }
 

@@ -10,6 +10,7 @@ pub mod errcode;
 pub mod event;
 mod field;
 pub mod limits;
+pub mod menu;
 pub mod message;
 pub mod mode;
 pub mod reply;
