@@ -87,8 +87,7 @@ enum Travel {
 fn base_url(text: &str) -> Result<BaseUrl, String> {
     let example = "write one like \"https://api.weixin.qq.com\"";
     let is_bare = !text.contains(['?', '#', '@']);
-    let uri: Uri =
-        text.parse().ok().filter(|_| is_bare).ok_or(format!("`{text}` is no address; {example}"))?;
+    let uri: Uri = text.parse().ok().filter(|_| is_bare).ok_or(format!("this is no address; {example}"))?;
     let (Some(scheme), Some(host)) = (uri.scheme(), uri.host().filter(|host| !host.is_empty())) else {
         return Err(format!("`{text}` is no whole address; {example}"));
     };
