@@ -13,6 +13,7 @@ mod fastcgi_process;
 mod golden;
 mod limits;
 mod logging;
+mod menu;
 mod overload;
 mod read_back;
 mod replies;

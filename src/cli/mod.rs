@@ -3,6 +3,7 @@
 mod check;
 pub mod fastcgi;
 mod init;
+mod menu;
 mod sign;
 mod simulate;
 mod token;
@@ -48,6 +49,8 @@ enum Command {
     Sign(sign::Args),
     /// Print the access_token that all processes share, or a ticket
     Token(token::Args),
+    /// The custom menu: the live one against the config's
+    Menu(menu::Args),
     /// Print a file to start with: a config, or what a web server needs
     Init(init::Args),
     /// Print the completions for a shell
@@ -154,6 +157,7 @@ impl Command {
             Self::Simulate(args) => simulate::run(&args),
             Self::Sign(args) => sign::run(&args),
             Self::Token(args) => token::run(&args),
+            Self::Menu(args) => menu::run(&args),
             Self::Init(args) => init::run(&args),
             Self::Completions { shell } => {
                 let mut script = Vec::new();

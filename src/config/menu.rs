@@ -29,9 +29,10 @@ pub(super) fn read_menus(table: Table<'_>, rules: &Rules) -> Menus {
         .collect();
     if default.is_empty() {
         let fault = Fault::at(table.span.clone(), "a menu without `[[menu.button]]`");
-        table.faults.push(match conditional.is_empty() {
-            true => fault.cure("leave `[menu]` out, or give it one to three buttons"),
-            false => fault.cure("conditional menus need one for all other followers"),
+        table.faults.push(if conditional.is_empty() {
+            fault.cure("leave `[menu]` out, or give it one to three buttons")
+        } else {
+            fault.cure("conditional menus need one for all other followers")
         });
     }
     table.finish();
@@ -111,7 +112,9 @@ fn read_tap(table: &Table<'_>) -> Option<Tap> {
     let Some(names) = fields_of_type(kind.value) else {
         table.faults.push(unknown_type(&kind));
         // Its fields are not to be called unknown on top of that.
-        BUTTON_TYPES.iter().flat_map(|(_, names)| *names).for_each(|name| drop(table.value(name)));
+        for name in BUTTON_TYPES.iter().flat_map(|(_, names)| *names) {
+            table.value(name);
+        }
         return None;
     };
     let fields = names.iter().map(|name| ((*name).to_owned(), read_field(table, name, limit_of(name))));
@@ -151,7 +154,9 @@ fn read_field(table: &Table<'_>, name: &'static str, limit: usize) -> String {
     } else {
         None
     };
-    fault.into_iter().for_each(|fault| table.faults.push(fault));
+    if let Some(fault) = fault {
+        table.faults.push(fault);
+    }
     text.value.to_owned()
 }
 

@@ -261,7 +261,7 @@ fn push_lines(lines: &mut Vec<String>, buttons: &[Button], depth: usize) {
                 push_lines(lines, below, depth + 1);
             }
             Tap::Does { kind, fields } => {
-                let values = fields.iter().map(|(_, value)| format!(" {value}")).collect::<String>();
+                let values = fields.iter().flat_map(|(_, value)| [" ", value]).collect::<String>();
                 lines.push(format!("{indent}{} → {kind}{values}", button.name));
             }
         }

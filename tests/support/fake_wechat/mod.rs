@@ -4,6 +4,7 @@
 //! What it knows of each endpoint beyond the access_token stands in [`endpoints`].
 
 mod endpoints;
+mod menus;
 mod tokens;
 
 use std::collections::VecDeque;
@@ -41,6 +42,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     tokens: Tokens,
+    menus: menus::Menus,
     seen: Vec<Seen>,
     troubles: VecDeque<(String, Trouble)>,
     /// Answers to this path wait.
@@ -129,7 +131,8 @@ impl FakeWechat {
         let server = Arc::new(Server::http("127.0.0.1:0").expect("a port"));
         let port = server.server_addr().to_ip().expect("an IP address").port();
         let (tokens, seen, troubles) = (Tokens::new(), Vec::new(), VecDeque::new());
-        let state = State { tokens, seen, troubles, held: None, shut_out: false, ended: false };
+        let menus = menus::Menus::default();
+        let state = State { tokens, menus, seen, troubles, held: None, shut_out: false, ended: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let (door, inside) = (Arc::clone(&server), Arc::clone(&shared));
         thread::spawn(move || {
@@ -207,6 +210,11 @@ impl FakeWechat {
         self.shared.state().shut_out = shut_out;
     }
 
+    /// A menu that was made in the console: the buttons as `get_current_selfmenu_info` shows them.
+    pub(crate) fn has_console_menu(&self, buttons: Value) {
+        self.shared.state().menus.put_into_console(buttons);
+    }
+
     /// Calls of `path` get no answer before [`FakeWechat::release`].
     pub(crate) fn hold(&self, path: &str) {
         self.shared.state().held = Some(path.to_owned());
@@ -253,7 +261,10 @@ impl State {
             "/cgi-bin/stable_token" => self.stable_token(seen).map(|json| Reply::json(&json)),
             "/cgi-bin/token" => self.classic_token(seen).map(|json| Reply::json(&json)),
             path if path.starts_with("/sns/") => endpoints::answer(seen),
-            _ => self.tokens.check(seen.param("access_token")).and_then(|()| endpoints::answer(seen)),
+            _ => self.tokens.check(seen.param("access_token")).and_then(|()| match self.menus.answer(seen) {
+                Some(answered) => answered.map(|json| Reply::json(&json)),
+                None => endpoints::answer(seen),
+            }),
         };
         answered.unwrap_or_else(|refusal| self.refuse(refusal))
     }
