@@ -9,18 +9,21 @@
 //! | 5 | [`callback`] | one call of WeChat: verify, open, parse, answer, seal |
 //! | 3 | [`config`] | the config file as typed data, with every fault in its place |
 //! | 2 | [`rules`] | when this comes, do that: conditions, actions, templates |
+//! | 2 | [`api`] | WeChat's API: its table of endpoints, limits checked before sending |
 //! | 1 | [`store`] | what all processes and hosts of an account share |
 //! | 1 | [`gateway`] | requests in, answers out: CGI and FastCGI; knows no WeChat |
 //! | 0 | [`wechat`] | WeChat's protocol as pure functions |
 //! | 0 | [`http`] | request and response |
 //! | 0 | [`clock`] | time as WeChat writes it |
 //! | 0 | [`chance`] | bytes that nobody can guess |
+//! | 0 | [`spelling`] | what was meant by a word that nobody knows |
 //! | 0 | [`secret`] | text that prints as `***` |
 //! | 0 | [`logging`] | the log: stderr, or a file that many processes share |
 
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod api;
 pub mod callback;
 pub mod chance;
 pub mod cli;
@@ -33,5 +36,6 @@ pub mod http;
 pub mod logging;
 pub mod rules;
 pub mod secret;
+pub mod spelling;
 pub mod store;
 pub mod wechat;
