@@ -9,7 +9,7 @@
 //! | 5 | [`callback`] | one call of WeChat: verify, open, parse, answer, seal |
 //! | 3 | [`config`] | the config file as typed data, with every fault in its place |
 //! | 2 | [`rules`] | when this comes, do that: conditions, actions, templates |
-//! | 2 | [`api`] | WeChat's API: its table of endpoints, limits checked before sending |
+//! | 2 | [`api`] | WeChat's API: its endpoints as a table, and calls with an access_token that all processes share |
 //! | 1 | [`store`] | what all processes and hosts of an account share |
 //! | 1 | [`gateway`] | requests in, answers out: CGI and FastCGI; knows no WeChat |
 //! | 0 | [`wechat`] | WeChat's protocol as pure functions |

@@ -22,5 +22,6 @@ mod security;
 mod snippets;
 mod soak;
 mod status;
+mod store;
 mod verification;
 mod wire;

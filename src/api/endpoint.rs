@@ -3,44 +3,9 @@
 //! Rows are constants. What a call is checked against, what the help says and what a stand-in for WeChat refuses all
 //! follow from them; see [`check`](super::check) for how a field is found in a call.
 
-use std::fmt;
-
 use super::format::Format;
 use super::who::Who;
-
-/// How an endpoint is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// All in the query.
-    Get,
-    /// With a body.
-    Post,
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-        })
-    }
-}
-
-/// What a call proves itself with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
-    /// The `access_token` of the account, in the query.
-    AccessToken,
-    /// AppID and AppSecret, under these names: in the query, in a JSON body if there is one.
-    AppSecret {
-        /// The name of the AppID.
-        app_id: &'static str,
-        /// The name of the AppSecret.
-        secret: &'static str,
-    },
-    /// What a user granted, given by the caller among the fields.
-    User,
-}
+use super::{Auth, Method};
 
 /// Whether a call may be sent once more when nobody knows what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +36,7 @@ pub struct Endpoint {
     /// Whether it may be sent again.
     pub repeat: Repeat,
     /// What it proves itself with.
-    pub proof: Proof,
+    pub auth: Auth<'static>,
     /// WeChat's page about it, below [`PAGES`].
     pub page: &'static str,
     /// It is gone; what to do instead.
@@ -218,7 +183,7 @@ impl Endpoint {
             one_of: &[],
             who: Who::ALL,
             repeat,
-            proof: Proof::AccessToken,
+            auth: Auth::AccessToken,
             page: "",
             retired: None,
             span: None,
@@ -260,8 +225,8 @@ impl Endpoint {
         self
     }
 
-    pub(super) const fn proof(mut self, proof: Proof) -> Self {
-        self.proof = proof;
+    pub(super) const fn auth(mut self, auth: Auth<'static>) -> Self {
+        self.auth = auth;
         self
     }
 

@@ -3,6 +3,7 @@
 //! [`Config::parse`] turns the text of a `wxcgi.toml` into a [`Config`] and tells everything that is wrong with it at
 //! once; [`load`] finds and reads the file. An account is a file.
 
+mod api;
 mod compiled;
 mod condition;
 pub mod fault;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use log::LevelFilter;
 use toml::de::DeTable;
 
+use crate::api::ApiSettings;
 use crate::logging::{self, RotatingFile};
 use crate::rules::Rules;
 use crate::secret::Secret;
@@ -43,6 +45,8 @@ pub struct Config {
     pub server: ServerSettings,
     /// `[log]`
     pub log: LogSettings,
+    /// `[api]`
+    pub api: ApiSettings,
     /// `[[rule]]` and `[default]`
     pub rules: Rules,
     /// Further files that were read for it: a change of one is a change of the config.
@@ -124,8 +128,8 @@ impl Config {
 
     /// Whether the two differ in their rules and secrets at most.
     fn has_same_settings(&self, other: &Self) -> bool {
-        let Self { account, server, log, files, rules: _ } = self;
-        format!("{account:?}") == format!("{:?}", other.account)
+        let Self { account, server, log, api, files, rules: _ } = self;
+        format!("{account:?} {api:?}") == format!("{:?} {:?}", other.account, other.api)
             && (server, log, files) == (&other.server, &other.log, &other.files)
     }
 
@@ -140,9 +144,10 @@ impl Config {
         }
         let server = ServerSettings::read(root.table("server", "server key"));
         let log = LogSettings::read(root.table("log", "log key"), folder);
+        let api = api::read(root.table("api", "API key"), folder);
         let rules = rule::read_all(&root, text);
         root.finish();
-        Some(Self { account: account?, server, log, rules, files: faults.take_files() })
+        Some(Self { account: account?, server, log, api, rules, files: faults.take_files() })
     }
 }
 

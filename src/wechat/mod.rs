@@ -6,6 +6,7 @@
 
 pub mod crypto;
 pub mod envelope;
+pub mod errcode;
 pub mod event;
 mod field;
 pub mod limits;

@@ -2,18 +2,18 @@
 
 use super::prelude::*;
 
-const SECRET: Proof = Proof::AppSecret { app_id: "appid", secret: "secret" };
+const SECRET: Auth<'static> = Auth::App { id: "appid", secret: Some("secret") };
 const MEMBERS: Who = Who("-+-+?");
 
 pub(super) const CREDENTIALS: &[Endpoint] = &[
     get("/cgi-bin/token", "Fetches an access_token; the one before dies within 5 minutes")
         .page("Basic_Information/Get_access_token.html")
-        .proof(SECRET)
+        .auth(SECRET)
         .repeat(Repeat::Never)
         .fields(&[query("grant_type").required().any_of(&["client_credential"]).errcode(40002)]),
     post("/cgi-bin/stable_token", "Gives the access_token that lives, or fetches one")
         .page("Basic_Information/getStableAccessToken.html")
-        .proof(SECRET)
+        .auth(SECRET)
         .repeatable()
         .fields(&[
             text("grant_type").required().any_of(&["client_credential"]).errcode(40002),
@@ -57,7 +57,7 @@ pub(super) const QUOTA: &[Endpoint] = &[
         .fields(&[text("appid").required()]),
     post("/cgi-bin/clear_quota/v2", "The same without an access_token, for when its quota is used up")
         .page("openApi/clearQuotaByAppSecret.html")
-        .proof(Proof::AppSecret { app_id: "appid", secret: "appsecret" }),
+        .auth(Auth::App { id: "appid", secret: Some("appsecret") }),
     post("/cgi-bin/openapi/quota/get", "Shows the quota of one endpoint")
         .page("openApi/get_api_quota.html")
         .repeatable()

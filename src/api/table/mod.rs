@@ -21,9 +21,9 @@ use super::endpoint::Endpoint;
 
 /// What rows are written with.
 mod prelude {
+    pub(super) use super::super::Auth;
     pub(super) use super::super::endpoint::{
-        Endpoint, Field, Limit, Most, Proof, Repeat, any, boolean, file, flag, id, list, number, object,
-        query, text,
+        Endpoint, Field, Limit, Most, Repeat, any, boolean, file, flag, id, list, number, object, query, text,
     };
     pub(super) use super::super::format::Format;
     pub(super) use super::super::who::Who;

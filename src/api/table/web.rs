@@ -2,7 +2,7 @@
 
 use super::prelude::*;
 
-const SECRET: Proof = Proof::AppSecret { app_id: "appid", secret: "secret" };
+const SECRET: Auth<'static> = Auth::App { id: "appid", secret: Some("secret") };
 const PAGE: &str = "OA_Web_Apps/Wechat_webpage_authorization.html";
 const MEMBERS: Who = Who("---++");
 const OPENID: Field = query("openid").required().errcode(40003);
@@ -12,7 +12,7 @@ pub(super) const LOGIN: &[Endpoint] = &[
     get("/sns/oauth2/access_token", "Turns a login's `code` into the user's openid and token")
         .page(PAGE)
         .who(MEMBERS)
-        .proof(SECRET)
+        .auth(SECRET)
         // A code works once.
         .repeat(Repeat::Never)
         .fields(&[
@@ -22,20 +22,19 @@ pub(super) const LOGIN: &[Endpoint] = &[
     get("/sns/oauth2/refresh_token", "Renews the user's token, for 30 days")
         .page(PAGE)
         .who(MEMBERS)
-        .proof(Proof::User)
+        .auth(Auth::App { id: "appid", secret: None })
         .fields(&[
-            query("appid").required().errcode(41002),
             query("grant_type").required().any_of(&["refresh_token"]).errcode(40002),
             query("refresh_token").required().errcode(41003),
         ]),
     get("/sns/userinfo", "Shows the user who agreed to it (snsapi_userinfo)")
         .page(PAGE)
         .who(MEMBERS)
-        .proof(Proof::User)
+        .auth(Auth::None)
         .fields(&[USER_TOKEN, OPENID, query("lang").any_of(&["zh_CN", "zh_TW", "en"])]),
     get("/sns/auth", "Says whether a user's token is valid")
         .page(PAGE)
         .who(MEMBERS)
-        .proof(Proof::User)
+        .auth(Auth::None)
         .fields(&[USER_TOKEN, OPENID]),
 ];
