@@ -1,5 +1,6 @@
 //! Joins the parts into one Official Account, from its config, and serves it; takes a changed config.
 
+mod api;
 mod status;
 
 use std::cell::RefCell;
@@ -18,6 +19,7 @@ use crate::config::places::{CONFIG_VARIABLE, Origin};
 use crate::gateway::{Application, Responder};
 use crate::http::{Params, Request, Response};
 use crate::logging::{self, address_shown, shown};
+pub use api::open_api;
 use status::{About, AboutLog, StatusPage, not_found};
 
 /// One Official Account, ready to answer.

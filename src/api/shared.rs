@@ -305,3 +305,6 @@ impl Found {
         self.record.value.as_deref() == Some(value.expose())
     }
 }
+
+#[cfg(test)]
+mod tests;

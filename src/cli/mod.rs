@@ -5,14 +5,17 @@ pub mod fastcgi;
 mod init;
 mod sign;
 mod simulate;
+mod token;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::account::open_api;
+use crate::api::{Api, ApiError};
 use crate::config::load::{self, Loaded, Unusable};
-use crate::config::places::Origin;
+use crate::config::places::{Origin, state_folder};
 use crate::gateway::Listener;
 
 /// What was asked for is done.
@@ -43,6 +46,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Print a signed query string, for curl or for running the CGI by hand
     Sign(sign::Args),
+    /// Print the access_token that all processes share, or a ticket
+    Token(token::Args),
     /// Print a file to start with: a config, or what a web server needs
     Init(init::Args),
     /// Print the completions for a shell
@@ -71,6 +76,15 @@ impl ConfigArg {
         let loaded = load::load(&path)?;
         Ok((path, loaded))
     }
+
+    /// WeChat's API, as this account calls it.
+    fn api(&self) -> Result<Api, Failure> {
+        let (_, Loaded { config, .. }) = self.load()?;
+        let state = state_folder().ok_or_else(|| {
+            Failure::Usage("there is no state folder; name one in WXCGI_STATE_DIR, or set HOME".to_owned())
+        })?;
+        Ok(open_api(&config, &state))
+    }
 }
 
 fn find_config(named: Option<&Path>) -> Result<PathBuf, Unusable> {
@@ -96,6 +110,15 @@ enum Failure {
 impl From<Unusable> for Failure {
     fn from(unusable: Unusable) -> Self {
         Self::Config(unusable)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Unconfigured { .. } => Self::Usage(error.to_string()),
+            error => Self::Failed(error.to_string()),
+        }
     }
 }
 
@@ -130,6 +153,7 @@ impl Command {
             Self::Check(args) => check::run(&args),
             Self::Simulate(args) => simulate::run(&args),
             Self::Sign(args) => sign::run(&args),
+            Self::Token(args) => token::run(&args),
             Self::Init(args) => init::run(&args),
             Self::Completions { shell } => {
                 let mut script = Vec::new();
