@@ -1,14 +1,21 @@
 //! WeChat's API, as one account calls it.
 //!
 //! [`Api`] puts the account's access_token in, which all processes share ([`access_token`]); [`client`] carries one call
-//! there and its answer back.
+//! there and its answer back. [`table`] is a list of all endpoints, which a call can be held against ([`check`]) before it
+//! is sent.
 
 pub mod access_token;
 mod call;
+pub mod check;
 pub mod client;
+pub mod endpoint;
 mod error;
+pub mod example;
+pub mod format;
 mod shared;
+pub mod table;
 mod ticket;
+pub mod who;
 
 use std::io::Write;
 use std::sync::Arc;

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+pub use crate::spelling::did_you_mean;
+
 /// So many faults of a config are told, and as many warnings.
 pub(super) const MAX_FAULTS: usize = 100;
 
@@ -482,19 +484,6 @@ fn floor_char_boundary(text: &str, offset: usize) -> usize {
         at -= 1;
     }
     at
-}
-
-/// The nearest of `known` to `word`, if one is near enough to be what was meant.
-#[must_use]
-pub fn did_you_mean<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // Nobody means a short word by a long one, and measuring how far they are apart takes its time.
-    let word = Some(word).filter(|word| word.len() <= 64)?.to_lowercase();
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count() / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]
