@@ -9,6 +9,7 @@ mod condition;
 pub mod fault;
 mod last_good;
 pub mod load;
+mod media;
 mod menu;
 pub mod places;
 mod reply;
@@ -123,7 +124,7 @@ impl Config {
         let Ok(document) = DeTable::parse(text) else {
             return (None, faults_of_broken(text, folder));
         };
-        let faults = Faults::new(text, thoroughness == Thoroughness::Full);
+        let faults = Faults::new(text, folder, thoroughness == Thoroughness::Full);
         let config = Self::read(document.get_ref(), text, folder, &faults);
         let faults = faults.into_sorted();
         let refused = faults.iter().any(|fault| fault.severity == fault::Severity::Fault);
@@ -160,7 +161,7 @@ impl Config {
 fn faults_of_broken(text: &str, folder: &Path) -> Vec<Fault> {
     let mended = syntax::mend(text);
     let (document, _) = DeTable::parse_recoverable(&mended.text);
-    let faults = Faults::new(&mended.text, true);
+    let faults = Faults::new(&mended.text, folder, true);
     Config::read(document.get_ref(), &mended.text, folder, &faults);
     let echoless = faults.into_sorted().into_iter().filter(|fault| !mended.is_echo(fault));
     let mut all: Vec<Fault> = mended.faults.iter().cloned().chain(echoless).collect();

@@ -21,6 +21,8 @@ pub(super) struct Faults<'t> {
     file: &'t str,
     /// Whether expressions and templates are to be compiled, to see whether they do.
     pub(super) thorough: bool,
+    /// Where relative paths start.
+    folder: &'t Path,
     found: RefCell<Vec<Fault>>,
     /// Warnings have a count of their own: they must not push out the fault that refuses the config.
     fault_count: Cell<usize>,
@@ -29,9 +31,10 @@ pub(super) struct Faults<'t> {
 }
 
 impl<'t> Faults<'t> {
-    pub(super) fn new(file: &'t str, thorough: bool) -> Self {
+    pub(super) fn new(file: &'t str, folder: &'t Path, thorough: bool) -> Self {
         Self {
             file,
+            folder,
             thorough,
             found: RefCell::default(),
             fault_count: Cell::default(),
@@ -58,6 +61,11 @@ impl<'t> Faults<'t> {
             Severity::Fault => &self.fault_count,
             Severity::Warning => &self.warning_count,
         }
+    }
+
+    /// A path of the config as one that can be opened.
+    pub(super) fn path(&self, written: &str) -> PathBuf {
+        self.folder.join(written)
     }
 
     /// Notes a further file that the config depends on.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::media::MediaId;
 use super::template::{Scope, Template, TemplateError};
 use crate::wechat::reply::{Article, Reply};
 
@@ -13,17 +14,17 @@ pub enum Action {
     /// A picture.
     Image {
         /// Of a temporary or permanent material.
-        media_id: Template,
+        media_id: MediaId,
     },
     /// A recording.
     Voice {
         /// Of a temporary or permanent material.
-        media_id: Template,
+        media_id: MediaId,
     },
     /// A film.
     Video {
         /// Of a temporary or permanent material.
-        media_id: Template,
+        media_id: MediaId,
         /// Shown above it.
         title: Template,
         /// Shown below the title.
@@ -40,7 +41,7 @@ pub enum Action {
         /// Where it lies in higher quality, for Wi-Fi.
         hq_music_url: Template,
         /// Its picture.
-        thumb_media_id: Template,
+        thumb_media_id: MediaId,
     },
     /// Articles.
     News(Vec<ArticleTemplate>),
@@ -68,20 +69,31 @@ pub struct ArticleTemplate {
     pub url: Template,
 }
 
+/// Why an action gave no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// A template could not be filled in.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// A file has no media_id.
+    #[error("{0}")]
+    Media(String),
+}
+
 impl Action {
     /// The reply to the message in `scope`; `None` is `success`.
     ///
     /// # Errors
     ///
-    /// If a template cannot be filled in.
-    pub fn reply(&self, scope: &Scope<'_>) -> Result<Option<Reply>, TemplateError> {
+    /// If a template cannot be filled in, or a file cannot be uploaded.
+    pub fn reply(&self, scope: &Scope<'_>) -> Result<Option<Reply>, ActionError> {
         let fill = |template: &Template| template.render(scope).map(std::borrow::Cow::into_owned);
         Ok(Some(match self {
             Self::Text(text) => Reply::Text { content: fill(text)? },
-            Self::Image { media_id } => Reply::Image { media_id: fill(media_id)? },
-            Self::Voice { media_id } => Reply::Voice { media_id: fill(media_id)? },
+            Self::Image { media_id } => Reply::Image { media_id: media_id.fill(scope)? },
+            Self::Voice { media_id } => Reply::Voice { media_id: media_id.fill(scope)? },
             Self::Video { media_id, title, description } => Reply::Video {
-                media_id: fill(media_id)?,
+                media_id: media_id.fill(scope)?,
                 title: fill(title)?,
                 description: fill(description)?,
             },
@@ -90,7 +102,7 @@ impl Action {
                 description: fill(description)?,
                 music_url: fill(music_url)?,
                 hq_music_url: fill(hq_music_url)?,
-                thumb_media_id: fill(thumb_media_id)?,
+                thumb_media_id: thumb_media_id.fill(scope)?,
             },
             Self::News(articles) => Reply::News {
                 articles: articles.iter().map(|article| article.fill(scope)).collect::<Result<_, _>>()?,
@@ -103,15 +115,30 @@ impl Action {
         }))
     }
 
+    /// Whether the reply follows from the config and the message alone: nothing has to be asked or uploaded for it.
+    #[must_use]
+    pub fn is_pure(&self) -> bool {
+        !matches!(
+            self,
+            Self::Image { media_id: MediaId::File(_) }
+                | Self::Voice { media_id: MediaId::File(_) }
+                | Self::Video { media_id: MediaId::File(_), .. }
+                | Self::Music { thumb_media_id: MediaId::File(_), .. }
+        )
+    }
+
     /// All templates of the action, for the check of a config.
     #[must_use]
     pub fn templates(&self) -> Vec<&Template> {
         match self {
             Self::Text(text) => vec![text],
-            Self::Image { media_id } | Self::Voice { media_id } => vec![media_id],
-            Self::Video { media_id, title, description } => vec![media_id, title, description],
+            Self::Image { media_id } | Self::Voice { media_id } => media_id.template().into_iter().collect(),
+            Self::Video { media_id, title, description } => {
+                [title, description].into_iter().chain(media_id.template()).collect()
+            }
             Self::Music { title, description, music_url, hq_music_url, thumb_media_id } => {
-                vec![title, description, music_url, hq_music_url, thumb_media_id]
+                let texts = [title, description, music_url, hq_music_url];
+                texts.into_iter().chain(thumb_media_id.template()).collect()
             }
             Self::News(articles) => articles
                 .iter()

@@ -7,12 +7,14 @@ mod action;
 mod condition;
 mod fields;
 mod guard;
+mod media;
 mod stored;
 mod template;
 
-pub use action::{Action, ArticleTemplate};
+pub use action::{Action, ActionError, ArticleTemplate};
 pub use condition::{Captures, Condition, Pattern, PatternError, Subject, Test};
 pub use fields::snake_case;
+pub use media::{MediaFile, MediaId, MediaKind, MediaLibrary, NoLibrary};
 pub use template::{BUILT_IN_NAMES, Scope, Template, TemplateError};
 
 use std::sync::Arc;

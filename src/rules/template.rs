@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::Captures;
 use super::fields::{self, Field};
+use super::media::{MediaLibrary, NoLibrary};
 use crate::clock::unix_seconds;
 use crate::wechat::message::Message;
 use crate::wechat::xml;
@@ -51,6 +52,8 @@ pub struct Scope<'a> {
     pub rule: Option<&'a str>,
     /// The time: `now` in China's time, `timestamp` in Unix seconds.
     pub now: SystemTime,
+    /// The files of replies; of no use to templates themselves.
+    pub media: &'a dyn MediaLibrary,
 }
 
 /// A text with places to fill in.
@@ -134,7 +137,7 @@ impl Template {
         let message = Message::from_xml(&sample).ok()?;
         let captures = captures.iter().map(|name| (name.clone(), "x")).collect();
         let scope =
-            Scope { message: &message, captures: &captures, app_id: None, rule: None, now: UNIX_EPOCH };
+            Scope { message: &message, captures: &captures, app_id: None, rule: None, now: UNIX_EPOCH, media: &NoLibrary };
         let TemplateError(error) = self.render_by_engine(&scope).err()?;
         let is_unknown = matches!(
             error.kind(),
