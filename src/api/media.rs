@@ -15,7 +15,7 @@ use super::check::{FileFacts, Given, check};
 use super::format::Format;
 use super::shared::{Issued, Shared, Terms};
 use super::table::endpoint;
-use super::{Api, ApiError, Body, Call, Multipart};
+use super::{Api, ApiError, Auth, Body, Call, Method, Multipart, Reach};
 use crate::secret::Secret;
 
 const UPLOAD: &str = "/cgi-bin/media/upload";
@@ -78,12 +78,21 @@ impl Api {
             open: &open,
             field: None,
         };
-        let call =
-            Call { query: &query, idempotent: true, ..Call::upload(UPLOAD, Body::Multipart(multipart)) };
+        let call = Call {
+            method: Method::Post,
+            path: UPLOAD,
+            query: &query,
+            body: Body::Multipart(multipart),
+            auth: Auth::AccessToken,
+            // A second medium of the same content does no harm.
+            idempotent: true,
+        };
         let answer = self.call_within(&call, until.saturating_duration_since(Instant::now()))?;
         // A thumb has another name for it.
         let media_id = ["media_id", "thumb_media_id"].iter().find_map(|name| answer.get(name)?.as_str());
-        let value = media_id.filter(|id| !id.is_empty()).ok_or_else(|| self.without("media_id"))?;
+        let value = media_id.filter(|id| !id.is_empty());
+        let without = || self.client.transport(Reach::Unknown, "answered without a good `media_id`");
+        let value = value.ok_or_else(without)?;
         Ok(Issued { value: Secret::new(value), expires_in: LIFE })
     }
 }
@@ -108,7 +117,6 @@ impl<'p> Medium<'p> {
 
     /// What tells, without reading it, that a file is still the same.
     fn look(&self) -> String {
-        let Metadata { .. } = &self.metadata;
         let metadata = &self.metadata;
         let mut sha1 = Sha1::new();
         sha1.update(self.path.as_os_str().as_encoded_bytes());

@@ -12,6 +12,7 @@ pub mod endpoint;
 mod error;
 pub mod example;
 pub mod format;
+mod media;
 mod shared;
 pub mod table;
 mod ticket;
@@ -34,7 +35,7 @@ use crate::store::Store;
 use crate::wechat::errcode::Class;
 use access_token::Force;
 use client::Proof;
-use shared::Shared;
+use shared::{Shared, Terms};
 
 /// `[api]`: how WeChat's API is reached.
 #[derive(Debug, Clone)]
@@ -108,11 +109,15 @@ impl Credentials {
     }
 }
 
+/// An access_token or a ticket is fetched so long before the one before ends.
+const MARGIN: Duration = Duration::from_secs(300);
+
 /// WeChat's API with the account's access_token put in. Nothing happens before the first call.
 #[derive(Debug)]
 pub struct Api {
     client: Client,
     credentials: Credentials,
+    store: Arc<dyn Store>,
     access_token: Shared,
     jsapi_ticket: Shared,
     card_ticket: Shared,
@@ -123,10 +128,13 @@ impl Api {
     pub fn new(settings: ApiSettings, credentials: Credentials, store: &Arc<dyn Store>) -> Self {
         // A ticket may have to wait for an access_token.
         let (limit, ticket_limit) = (settings.timeout, settings.timeout * 3);
-        let shared = |name, limit| Shared::new(name, Arc::clone(store), limit);
+        let shared = |what: &'static str, fetch_limit| {
+            Shared::new(what.to_owned(), Arc::clone(store), Terms { what, margin: MARGIN, fetch_limit })
+        };
         Self {
             client: Client::new(settings),
             credentials,
+            store: Arc::clone(store),
             access_token: shared("access_token", limit),
             jsapi_ticket: shared("jsapi_ticket", ticket_limit),
             card_ticket: shared("wx_card_ticket", ticket_limit),

@@ -21,8 +21,6 @@ use crate::wechat::errcode::Class;
 const COOL_DOWN: Duration = Duration::from_secs(30);
 /// The same after trouble on the way, or when WeChat was busy.
 const SHORT_COOL_DOWN: Duration = Duration::from_secs(5);
-/// A new one is fetched so long before the old one ends, which serves meanwhile.
-const MARGIN: Duration = Duration::from_secs(300);
 /// That a value was refused is remembered for as long as any value lives.
 const REFUSED_FOR: Duration = Duration::from_secs(7200);
 /// A process looks into the store again after this time, though its own copy is good.
@@ -44,14 +42,24 @@ pub struct Issued {
 /// Fetches a value from WeChat, until a point in time.
 pub(super) type Fetch<'a> = &'a dyn Fn(Instant) -> Result<Issued, ApiError>;
 
+/// What holds for all values of a kind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// What it is called in messages.
+    pub(super) what: &'static str,
+    /// A new one is fetched so long before the old one ends, which serves meanwhile.
+    pub(super) margin: Duration,
+    /// A fetch takes no longer.
+    pub(super) fetch_limit: Duration,
+}
+
 /// The value, as this process holds it.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// Its name, in the store and in messages.
-    name: &'static str,
+    /// Its name in the store.
+    name: String,
     store: Arc<dyn Store>,
-    /// A fetch takes no longer.
-    fetch_limit: Duration,
+    terms: Terms,
     memory: Mutex<Option<Copy>>,
 }
 
@@ -90,8 +98,8 @@ struct CoolDown {
 }
 
 impl Shared {
-    pub(super) fn new(name: &'static str, store: Arc<dyn Store>, fetch_limit: Duration) -> Self {
-        Self { name, store, fetch_limit, memory: Mutex::default() }
+    pub(super) fn new(name: String, store: Arc<dyn Store>, terms: Terms) -> Self {
+        Self { name, store, terms, memory: Mutex::default() }
     }
 
     /// The value; fetched only if nobody has a good one.
@@ -143,11 +151,11 @@ impl Shared {
             {
                 return self.usable()?.ok_or(error);
             }
-            match self.store.lease(self.name, holder, self.fetch_limit + LEASE_SLACK)? {
+            match self.store.lease(&self.name, holder, self.terms.fetch_limit + LEASE_SLACK)? {
                 Lease::Held { generation } => {
                     let result = self.fetch(generation, fetch, asked);
-                    if let Err(error) = self.store.release(self.name, holder) {
-                        log::warn!(target: self.name, "{error}; the others wait a little longer");
+                    if let Err(error) = self.store.release(&self.name, holder) {
+                        log::warn!(target: self.terms.what, "{error}; the others wait a little longer");
                     }
                     return result;
                 }
@@ -158,7 +166,7 @@ impl Shared {
                     }
                     let left = until.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        return Err(ApiError::Busy { what: self.name.to_owned(), waited: started.elapsed() });
+                        return Err(ApiError::Busy { what: self.terms.what.to_owned(), waited: started.elapsed() });
                     }
                     std::thread::sleep(with_jitter(pause).min(left).min(remaining));
                     pause = (pause * 2).min(longest);
@@ -182,14 +190,14 @@ impl Shared {
             return Ok(self.remember(issued));
         }
         let started = Instant::now();
-        match fetch(started + self.fetch_limit) {
+        match fetch(started + self.terms.fetch_limit) {
             Ok(Issued { value, expires_in }) => {
                 let expires_in = expires_in.saturating_sub(started.elapsed());
-                log::info!(target: self.name, "fetched a new one, valid for {} s", expires_in.as_secs());
+                log::info!(target: self.terms.what, "fetched a new one, valid for {} s", expires_in.as_secs());
                 self.keep(generation, Issued { value, expires_in })
             }
             Err(error) => {
-                log::error!(target: self.name, "{error}");
+                log::error!(target: self.terms.what, "{error}");
                 self.cool_down(&error);
                 found.as_ref().and_then(Found::usable).ok_or(error)
             }
@@ -198,13 +206,14 @@ impl Shared {
 
     /// Puts a fetched value into the store, unless what lies there was fetched after it.
     fn keep(&self, generation: u64, issued: Issued) -> Result<Issued, ApiError> {
-        let margin = if issued.expires_in > MARGIN * 2 { MARGIN } else { issued.expires_in / 2 };
+        let Terms { margin, .. } = self.terms;
+        let margin = if issued.expires_in > margin * 2 { margin } else { issued.expires_in / 2 };
         let value = Some(issued.value.expose().to_owned());
         let record = Record { generation, value, margin: margin.as_secs() };
         loop {
             let found = self.read()?;
             if let Some(newer) = found.as_ref().filter(|found| found.record.generation > generation) {
-                log::warn!(target: self.name, "was fetched by another process meanwhile; ours is let go");
+                log::warn!(target: self.terms.what, "was fetched by another process meanwhile; ours is let go");
                 return Ok(newer.fresh().map_or(issued, |newer| self.remember(newer)));
             }
             if self.put_if(found.map(|found| found.version), &record, issued.expires_in)? {
@@ -219,7 +228,7 @@ impl Shared {
     }
 
     fn read(&self) -> Result<Option<Found>, ApiError> {
-        let Some(value) = self.store.get(self.name)? else { return Ok(None) };
+        let Some(value) = self.store.get(&self.name)? else { return Ok(None) };
         // What another version of wxcgi wrote is as good as nothing.
         let record =
             serde_json::from_slice(&value.bytes).unwrap_or(Record { generation: 0, value: None, margin: 0 });
@@ -228,7 +237,7 @@ impl Shared {
 
     fn put_if(&self, seen: Option<Version>, record: &Record, life: Duration) -> Result<bool, ApiError> {
         let bytes = serde_json::to_vec(record).unwrap_or_default();
-        Ok(self.store.put_if(self.name, seen, &bytes, life)?)
+        Ok(self.store.put_if(&self.name, seen, &bytes, life)?)
     }
 
     fn remembered(&self, is_good: impl FnOnce(&Copy, Instant) -> bool) -> Option<Issued> {
@@ -270,7 +279,7 @@ impl Shared {
         };
         let bytes = serde_json::to_vec(&CoolDown { words: error.to_string() }).unwrap_or_default();
         if let Err(error) = self.store.put(&self.cool_down_key(), &bytes, life) {
-            log::warn!(target: self.name, "{error}");
+            log::warn!(target: self.terms.what, "{error}");
         }
     }
 

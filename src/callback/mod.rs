@@ -5,19 +5,22 @@
 //!
 //! Source: <https://developers.weixin.qq.com/doc/offiaccount/en/Basic_Information/Access_Overview.html>
 
+mod pending;
 mod proof;
 mod refusal;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
+pub use pending::Pending;
 use proof::{Query, check_path, required, verify};
 use refusal::Refusal;
 
 use crate::clock::unix_seconds;
 use crate::http::{Request, Response};
 use crate::logging::{address_shown, openid_shown, shown};
-use crate::rules::{Match, Rules, Scope};
+use crate::rules::{Match, MediaLibrary, NoLibrary, Rules, Scope};
 use crate::secret::Secret;
 use crate::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use crate::wechat::envelope::envelope_xml;
@@ -42,6 +45,8 @@ pub struct Terms {
     pub mode: AcceptedMode,
     /// The path of the callback without a slash at its end; `None` takes any.
     pub path: Option<String>,
+    /// WeChat has its answer so long after a call was received.
+    pub deadline: Duration,
     /// How far a timestamp may be from now; `None` takes any.
     pub clock_skew: Option<Duration>,
     /// What answers.
@@ -66,22 +71,41 @@ pub const SUCCESS: &str = "success";
 const ALIVE: &str =
     "wxcgi is alive at this URL and the signature is right. Enter the URL in WeChat's console.\n";
 
-/// Answers one call of WeChat and writes its line to the log.
+/// The answer to a call.
+#[derive(Debug)]
+pub enum Answered {
+    /// It follows from the config and the call alone.
+    Now(Response),
+    /// Something has to be asked or uploaded for it.
+    Later(Box<Pending>),
+}
+
+impl From<Response> for Answered {
+    fn from(response: Response) -> Self {
+        Self::Now(response)
+    }
+}
+
+/// Answers one call of WeChat and writes its line to the log, as far as that takes no waiting.
 #[must_use]
-pub fn answer(terms: &Terms, request: &Request, circumstances: Circumstances) -> Response {
+pub fn answer(terms: &Arc<Terms>, request: &Request, circumstances: Circumstances) -> Answered {
     match try_answer(terms, request, circumstances) {
-        Ok(response) => response,
+        Ok(answered) => answered,
         Err(refusal) => {
             let response = refusal.response();
             let (from, status) = (address_shown(request.remote_addr()), response.status);
             let cure = refusal.cure().map(|cure| format!("; {cure}")).unwrap_or_default();
             log::warn!(target: "callback", kind = refusal.kind(); "{refusal} from {from}; answered {status}{cure}");
-            response
+            response.into()
         }
     }
 }
 
-fn try_answer(terms: &Terms, request: &Request, circumstances: Circumstances) -> Result<Response, Refusal> {
+fn try_answer(
+    terms: &Arc<Terms>,
+    request: &Request,
+    circumstances: Circumstances,
+) -> Result<Answered, Refusal> {
     let is_post = match request.method() {
         Some(b"GET") => false,
         Some(b"POST") => true,
@@ -92,16 +116,17 @@ fn try_answer(terms: &Terms, request: &Request, circumstances: Circumstances) ->
     let query = Query::parse(request.query())?;
     let token = verify(terms, &query, circumstances.now)?;
     if !is_post {
-        return Ok(echo(query));
+        return Ok(echo(query).into());
     }
     let outer = xml::parse(&request.body)?;
-    let call = Call { terms, request, circumstances };
+    let call = Call { terms, received: request.received, circumstances };
     match open(terms, &query, &outer)? {
-        None => call.reply_to(&outer, None),
-        Some(opened) => call.reply_to(
-            &xml::parse_text(&opened.message)?,
-            Some(Seal { token, key: opened.key, nonce: query.nonce.as_deref().unwrap_or_default() }),
-        ),
+        None => call.reply_to(&outer, &request.body, None),
+        Some(opened) => {
+            let nonce = query.nonce.as_deref().unwrap_or_default();
+            let seal = Seal { token, key: opened.key, nonce };
+            call.reply_to(&xml::parse_text(&opened.message)?, opened.message.as_bytes(), Some(seal))
+        }
     }
 }
 
@@ -122,6 +147,7 @@ struct Opened<'t> {
 }
 
 /// How a reply is sealed: as its call was.
+#[derive(Clone, Copy)]
 struct Seal<'t> {
     token: &'t Secret,
     key: &'t AesKey,
@@ -182,14 +208,14 @@ fn open_with<'t>(
 
 /// A call whose proof is checked.
 struct Call<'c> {
-    terms: &'c Terms,
-    request: &'c Request,
+    terms: &'c Arc<Terms>,
+    received: Instant,
     circumstances: Circumstances,
 }
 
 impl Call<'_> {
-    /// Answers the message in `root`; sealed, if it came so.
-    fn reply_to(&self, root: &Element<'_>, seal: Option<Seal<'_>>) -> Result<Response, Refusal> {
+    /// Answers the message in `root`, which was read from `body`; sealed, if it came so.
+    fn reply_to(&self, root: &Element<'_>, body: &[u8], seal: Option<Seal<'_>>) -> Result<Answered, Refusal> {
         let message = Message::from_xml(root)?;
         if let Some(id) = self.terms.original_id.as_deref()
             && id != message.to_user
@@ -197,21 +223,36 @@ impl Call<'_> {
             return Err(Refusal::ForeignReceiver(message.to_user.to_owned()));
         }
         let found = self.terms.rules.find(&message);
-        let reply = found.as_ref().and_then(|found| self.reply(&message, found));
+        if let Some(found) = found.as_ref().filter(|found| !found.rule.then.is_pure()) {
+            return Ok(Answered::Later(Box::new(Pending::new(self, found, body, seal))));
+        }
+        Ok(self.respond(&message, found.as_ref(), seal, &NoLibrary).into())
+    }
+
+    /// The response to `message`, with its line in the log.
+    fn respond(
+        &self,
+        message: &Message<'_>,
+        found: Option<&Match<'_>>,
+        seal: Option<Seal<'_>>,
+        media: &dyn MediaLibrary,
+    ) -> Response {
+        let reply = found.and_then(|found| self.reply(message, found, media));
         let kind = reply.as_ref().map_or(SUCCESS, Reply::msg_type);
-        let response = reply.and_then(|reply| self.sealed(&message, &reply, seal));
-        self.log(&message, found.as_ref(), response.as_ref().map_or(SUCCESS, |_| kind));
-        Ok(response.unwrap_or_else(|| Response::text(200, SUCCESS)))
+        let response = reply.and_then(|reply| self.sealed(message, &reply, seal));
+        self.log(message, found, response.as_ref().map_or(SUCCESS, |_| kind));
+        response.unwrap_or_else(|| Response::text(200, SUCCESS))
     }
 
     /// What the rule says, within WeChat's limits; `None` is `success`.
-    fn reply(&self, message: &Message<'_>, found: &Match<'_>) -> Option<Reply> {
+    fn reply(&self, message: &Message<'_>, found: &Match<'_>, media: &dyn MediaLibrary) -> Option<Reply> {
         let scope = Scope {
             message,
             captures: &found.captures,
             app_id: self.terms.app_id.as_deref(),
             rule: found.rule.name.as_deref(),
             now: self.circumstances.now,
+            media,
         };
         let reply = match guarded(|| found.rule.then.reply(&scope)) {
             Ok(reply) => reply,
@@ -257,7 +298,7 @@ impl Call<'_> {
         };
         let from = openid_shown(message.from_user, self.terms.personal_data);
         let met = found.map_or("no rule".to_owned(), |found| found.rule.label());
-        let time = self.request.received.elapsed().as_millis();
+        let time = self.received.elapsed().as_millis();
         log::info!(target: "callback", "{what} from {from} met {met}; replied {replied} in {time} ms");
     }
 }

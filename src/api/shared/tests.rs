@@ -19,7 +19,9 @@ fn process(folder: &Path) -> Shared {
 
 fn process_by(folder: &Path, clock: fn() -> SystemTime) -> Shared {
     let store = Sqlite::new(folder.join("state.db"), Journal::Wal, LIMIT, "wx").with_clock(clock);
-    Shared::new("access_token", Arc::new(store), LIMIT)
+    let margin = Duration::from_secs(300);
+    let terms = Terms { what: "access_token", margin, fetch_limit: LIMIT };
+    Shared::new("access_token".to_owned(), Arc::new(store), terms)
 }
 
 /// By this clock, everything of the last minute is over.
