@@ -162,7 +162,7 @@ fn read_size(table: &Table<'_>, key: &'static str, range: RangeInclusive<usize>,
     }
 }
 
-fn duration_within(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+pub(super) fn duration_within(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     within(text, duration, range, |it| format!("{it:?}"))
 }
 

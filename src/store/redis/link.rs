@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ const REST: Duration = Duration::from_millis(500);
 /// Where a Redis is, checked as far as that can be without asking it.
 #[derive(Clone)]
 pub struct Address {
-    client: Client,
+    client: Arc<Client>,
     /// The URL without its secrets.
     shown: String,
 }
@@ -61,13 +61,14 @@ impl Address {
             }
             _ => Client::open(info),
         };
-        Ok(Self { client: client.map_err(|error| in_words(&error))?, shown })
+        Ok(Self { client: Arc::new(client.map_err(|error| in_words(&error))?), shown })
     }
 
     /// Whether this is how URLs of a Redis begin.
     #[must_use]
     pub fn is_one(url: &str) -> bool {
-        redis::parse_redis_url(url).is_some()
+        let scheme = url.split("://").next().unwrap_or_default();
+        ["redis", "rediss", "redis+unix", "unix", "valkey", "valkeys", "valkey+unix"].contains(&scheme)
     }
 }
 
