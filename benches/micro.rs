@@ -8,12 +8,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use divan::{Bencher, black_box};
-use wxcgi::account::Account;
+use wxcgi::account::{Account, Surroundings};
 use wxcgi::clock::unix_seconds;
 use wxcgi::config::{Config, Thoroughness};
 use wxcgi::gateway::call;
 use wxcgi::http::{Params, Request};
-use wxcgi::rules::{Captures, Rules, Scope, Template};
+use wxcgi::rules::{Captures, NoLibrary, Rules, Scope, Template};
 use wxcgi::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use wxcgi::wechat::envelope::envelope_xml;
 use wxcgi::wechat::message::Message;
@@ -91,7 +91,14 @@ fn template(bencher: Bencher, source: &str) {
     let document = xml::parse(body.as_bytes()).expect("XML");
     let message = Message::from_xml(&document).expect("a message");
     let (captures, now) = (Captures::default(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-    let scope = Scope { message: &message, captures: &captures, app_id: Some(APP_ID), rule: None, now };
+    let scope = Scope {
+        message: &message,
+        captures: &captures,
+        app_id: Some(APP_ID),
+        rule: None,
+        now,
+        media: &NoLibrary,
+    };
     bencher.bench(|| template.render(black_box(&scope)).map(|text| text.len()));
 }
 
@@ -120,7 +127,7 @@ fn config(bencher: Bencher, count: usize) {
 
 #[divan::bench]
 fn whole_plain(bencher: Bencher) {
-    let account = Account::new(read(20));
+    let account = Account::new(read(20), Surroundings::default());
     let request = request("", message("word9"));
     assert!(call(&account, &request, PATIENCE).body.starts_with(b"<xml><ToUserName>"));
     bencher.bench(|| call(&account, black_box(&request), PATIENCE).body.len());
@@ -128,7 +135,7 @@ fn whole_plain(bencher: Bencher) {
 
 #[divan::bench]
 fn whole_secure(bencher: Bencher) {
-    let account = Account::new(read(20));
+    let account = Account::new(read(20), Surroundings::default());
     let encrypt = sealed("word9");
     let body = format!(
         "<xml><ToUserName><![CDATA[{ACCOUNT}]]></ToUserName><Encrypt><![CDATA[{encrypt}]]></Encrypt></xml>"

@@ -15,6 +15,7 @@ mod fastcgi_process;
 mod golden;
 mod limits;
 mod logging;
+mod media_files;
 mod menu;
 mod overload;
 mod read_back;

@@ -2,22 +2,40 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::api::{Api, Credentials};
-use crate::config::Config;
-use crate::store::Store;
-use crate::store::sqlite::{Journal, Sqlite};
+use crate::api::{Api, ApiSettings, Credentials};
+use crate::config::{AccountSettings, Config, StoreSettings, account_in_store};
+use crate::store::StoreError;
 
-/// The API of the account that `config` describes; what its processes share lies in the folder `state`. Nothing is
-/// opened before the first call.
-#[must_use]
-pub fn open_api(config: &Config, state: &Path) -> Api {
-    let account = &config.account;
-    let app_id = account.app_id.clone();
-    let name = app_id.as_deref().unwrap_or_default();
-    let store = Sqlite::new(state.join("state.db"), Journal::default(), Duration::from_secs(5), name);
-    let credentials = Credentials { app_id: app_id.clone(), app_secret: account.app_secret.clone() };
-    let store: Arc<dyn Store> = Arc::new(store);
-    Api::new(config.api.clone(), credentials, &store)
+/// What the API of an account takes, as its config says it.
+#[derive(Debug)]
+pub(super) struct ApiParts {
+    settings: ApiSettings,
+    credentials: Credentials,
+    store: StoreSettings,
+}
+
+impl ApiParts {
+    pub(super) fn of(account: &AccountSettings, settings: ApiSettings, store: StoreSettings) -> Self {
+        let credentials =
+            Credentials { app_id: account.app_id.clone(), app_secret: account.app_secret.clone() };
+        Self { settings, credentials, store }
+    }
+
+    /// The API for the config that was read from `path`; what its processes share lies where `[store]` says, else in the
+    /// folder `state`. Nothing is opened before the first call.
+    pub(super) fn open(&self, path: &Path, state: Option<&Path>) -> Result<Api, StoreError> {
+        let name = account_in_store(self.credentials.app_id.as_deref(), path);
+        let store = Arc::from(self.store.open(&name, path, state)?);
+        Ok(Api::new(self.settings.clone(), self.credentials.clone(), &store))
+    }
+}
+
+/// The API of the account that `config` describes, which was read from `path`. Nothing is opened before the first call.
+///
+/// # Errors
+///
+/// If the config names no store and there is no folder `state` for one.
+pub fn open_api(config: &Config, path: &Path, state: Option<&Path>) -> Result<Api, StoreError> {
+    ApiParts::of(&config.account, config.api.clone(), config.store.clone()).open(path, state)
 }

@@ -53,13 +53,13 @@ impl Api {
         {
             return Ok(content);
         }
-        let content = medium.digest().map_err(|error| medium.unreadable(error))?;
+        let content = medium.digest().map_err(|error| medium.unreadable(&error))?;
         self.store.put(&key, content.as_bytes(), CONTENT_KNOWN_FOR)?;
         Ok(content)
     }
 
     fn upload(&self, medium: &Medium<'_>, until: Instant) -> Result<Issued, ApiError> {
-        let format = medium.format().map_err(|error| medium.unreadable(error))?;
+        let format = medium.format().map_err(|error| medium.unreadable(&error))?;
         let length = medium.metadata.len();
         let query = [("type", medium.kind)];
         let file = FileFacts { name: "media", format, bytes: length };
@@ -110,8 +110,8 @@ impl<'p> Medium<'p> {
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
         match opened {
             Ok((metadata, file)) if metadata.is_file() => Ok(Self { path, kind, file, metadata }),
-            Ok(_) => Err(unreadable(path, io::Error::other("it is no file"))),
-            Err(error) => Err(unreadable(path, error)),
+            Ok(_) => Err(unreadable(path, &io::Error::other("it is no file"))),
+            Err(error) => Err(unreadable(path, &error)),
         }
     }
 
@@ -150,12 +150,12 @@ impl<'p> Medium<'p> {
         Ok(file)
     }
 
-    fn unreadable(&self, error: io::Error) -> ApiError {
+    fn unreadable(&self, error: &io::Error) -> ApiError {
         unreadable(self.path, error)
     }
 }
 
-fn unreadable(path: &Path, error: io::Error) -> ApiError {
+fn unreadable(path: &Path, error: &io::Error) -> ApiError {
     let error = io::Error::new(error.kind(), format!("`{}`: {error}", path.display()));
     ApiError::File { what: "cannot read the file", error }
 }

@@ -166,7 +166,10 @@ impl Shared {
                     }
                     let left = until.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        return Err(ApiError::Busy { what: self.terms.what.to_owned(), waited: started.elapsed() });
+                        return Err(ApiError::Busy {
+                            what: self.terms.what.to_owned(),
+                            waited: started.elapsed(),
+                        });
                     }
                     std::thread::sleep(with_jitter(pause).min(left).min(remaining));
                     pause = (pause * 2).min(longest);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{Call, Circumstances, SUCCESS, Seal, Terms};
 use crate::http::Response;
-use crate::rules::{Match, MediaLibrary, Rule};
+use crate::rules::{Match, MediaLibrary, NoLibrary, Rule};
 use crate::secret::Secret;
 use crate::wechat::crypto::AesKey;
 use crate::wechat::message::Message;
@@ -65,6 +65,14 @@ impl Pending {
         let seal = self.seal.as_ref().map(|OwnedSeal { token, key, nonce }| Seal { token, key, nonce });
         let call = Call { terms: &self.terms, received: self.received, circumstances: self.circumstances };
         call.respond(&message, Some(&found), seal, media)
+    }
+}
+
+impl Pending {
+    /// The answer of a rule whose action could not even be begun: its `on_error`.
+    #[must_use]
+    pub fn fail(&self) -> Response {
+        self.respond(&NoLibrary)
     }
 }
 

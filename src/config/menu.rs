@@ -363,7 +363,7 @@ mod tests {
             match expected {
                 None => assert_eq!(found, [""; 0]),
                 Some(expected) => {
-                    assert!(found.iter().any(|fault| fault == expected), "{expected}: {found:?}")
+                    assert!(found.iter().any(|fault| fault == expected), "{expected}: {found:?}");
                 }
             }
         }

@@ -16,6 +16,7 @@ mod reply;
 mod rule;
 mod server;
 mod state_file;
+mod store;
 mod syntax;
 mod table;
 mod value;
@@ -34,6 +35,7 @@ use crate::wechat::menu::Menus;
 use crate::wechat::mode::AcceptedMode;
 use fault::Fault;
 pub use server::ServerSettings;
+pub use store::{StoreSettings, account_in_store};
 use table::{Faults, Table};
 
 /// The sample config: what `init config` prints and `simulate` runs on where there is no config yet.
@@ -50,6 +52,8 @@ pub struct Config {
     pub log: LogSettings,
     /// `[api]`
     pub api: ApiSettings,
+    /// `[store]`
+    pub store: StoreSettings,
     /// `[[rule]]` and `[default]`
     pub rules: Rules,
     /// `[menu]`; none where the config leaves the menu alone.
@@ -133,9 +137,14 @@ impl Config {
 
     /// Whether the two differ in their rules and secrets at most.
     fn has_same_settings(&self, other: &Self) -> bool {
-        let Self { account, server, log, api, files, rules: _, menus: _ } = self;
-        format!("{account:?} {api:?}") == format!("{:?} {:?}", other.account, other.api)
+        let Self { account, server, log, api, store, files, rules: _, menus: _ } = self;
+        format!("{account:?} {api:?} {store:?}")
+            == format!("{:?} {:?} {:?}", other.account, other.api, other.store)
             && (server, log, files) == (&other.server, &other.log, &other.files)
+    }
+
+    fn has_same_secrets(&self, other: &Self) -> bool {
+        self.account.has_same_secrets(&other.account) && self.store.has_same_secrets(&other.store)
     }
 
     fn read(document: &DeTable<'_>, text: &str, folder: &Path, faults: &Faults) -> Option<Self> {
@@ -150,10 +159,12 @@ impl Config {
         let server = ServerSettings::read(root.table("server", "server key"));
         let log = LogSettings::read(root.table("log", "log key"), folder);
         let api = api::read(root.table("api", "API key"), folder);
+        let store = StoreSettings::read(root.table("store", "store key"), folder);
         let rules = rule::read_all(&root, text);
         let menus = root.table("menu", "menu key").map(|table| menu::read_menus(table, &rules));
         root.finish();
-        Some(Self { account: account?, server, log, api, rules, menus, files: faults.take_files() })
+        let files = faults.take_files();
+        Some(Self { account: account?, server, log, api, store, rules, menus, files })
     }
 }
 

@@ -3,8 +3,8 @@
 use toml::de::DeValue;
 
 use super::fault::{Fault, did_you_mean};
-use super::table::{Table, Text, Value, text, wrong_type};
 use super::media::{read_media, read_thumb};
+use super::table::{Table, Text, Value, text, wrong_type};
 use crate::rules::{Action, ArticleTemplate, BUILT_IN_NAMES, MediaId, MediaKind, Template};
 use crate::wechat::limits::{MAX_ARTICLES_FOR_EVENT, MAX_TEXT_BYTES};
 

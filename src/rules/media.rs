@@ -53,7 +53,7 @@ impl MediaKind {
 }
 
 /// Who knows the media_id of a file here.
-pub trait MediaLibrary: fmt::Debug {
+pub trait MediaLibrary: fmt::Debug + Sync {
     /// The media_id of `file`, good for a while; it is uploaded if it has none.
     ///
     /// # Errors

@@ -136,8 +136,14 @@ impl Template {
         let sample = xml::parse(SAMPLE_MESSAGE.as_bytes()).ok()?;
         let message = Message::from_xml(&sample).ok()?;
         let captures = captures.iter().map(|name| (name.clone(), "x")).collect();
-        let scope =
-            Scope { message: &message, captures: &captures, app_id: None, rule: None, now: UNIX_EPOCH, media: &NoLibrary };
+        let scope = Scope {
+            message: &message,
+            captures: &captures,
+            app_id: None,
+            rule: None,
+            now: UNIX_EPOCH,
+            media: &NoLibrary,
+        };
         let TemplateError(error) = self.render_by_engine(&scope).err()?;
         let is_unknown = matches!(
             error.kind(),
@@ -347,8 +353,14 @@ mod tests {
         let message = Message::from_xml(&root).unwrap();
         let captures = Captures::default();
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let scope =
-            Scope { message: &message, captures: &captures, app_id: Some("wx1"), rule: Some("r"), now };
+        let scope = Scope {
+            message: &message,
+            captures: &captures,
+            app_id: Some("wx1"),
+            rule: Some("r"),
+            now,
+            media: &NoLibrary,
+        };
         template.render(&scope).map(Cow::into_owned)
     }
 

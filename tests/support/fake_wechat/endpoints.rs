@@ -49,12 +49,17 @@ fn uploaded(seen: &Seen) -> Result<Value, Refusal> {
         body.split(&format!("--{boundary}\r\n")).find(|part| part.contains("name=\"media\"; filename=\""));
     let (head, file) = part.and_then(|part| part.split_once("\r\n\r\n")).ok_or(MISSING)?;
     let file = file.strip_suffix(&format!("\r\n--{boundary}--\r\n")).ok_or(MISSING)?;
+    // What is no UTF-8 became longer above, in the file as in the whole.
+    let size = seen.body.len() - (body.len() - file.len());
     match seen.param("type") {
         _ if length != seen.body.len() || !head.contains("\r\nContent-Type: ") => Err(MISSING),
         _ if file.is_empty() => Err((44001, "empty media data")),
-        Some(kind @ ("image" | "voice" | "video" | "thumb")) => Ok(
-            json!({"type": kind, "media_id": format!("media-{}", file.len()), "created_at": 1_700_000_000}),
+        Some("thumb") => Ok(
+            json!({"type": "thumb", "thumb_media_id": format!("media-{size}"), "created_at": 1_700_000_000}),
         ),
+        Some(kind @ ("image" | "voice" | "video")) => {
+            Ok(json!({"type": kind, "media_id": format!("media-{size}"), "created_at": 1_700_000_000}))
+        }
         _ => Err((40004, "invalid media type")),
     }
 }

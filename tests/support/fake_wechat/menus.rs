@@ -25,7 +25,7 @@ impl Menus {
     pub(super) fn answer(&mut self, seen: &Seen) -> Option<Result<Value, Refusal>> {
         Some(match (seen.method.as_str(), seen.path.as_str()) {
             ("GET", "/cgi-bin/menu/get") => self.get(),
-            ("POST", "/cgi-bin/menu/create") => seen.json().and_then(|menu| self.create(menu)),
+            ("POST", "/cgi-bin/menu/create") => seen.json().and_then(|menu| self.create(&menu)),
             ("GET", "/cgi-bin/menu/delete") => {
                 *self = Self { made: self.made, ..Self::default() };
                 Ok(done())
@@ -55,7 +55,7 @@ impl Menus {
         })
     }
 
-    fn create(&mut self, menu: Value) -> Result<Value, Refusal> {
+    fn create(&mut self, menu: &Value) -> Result<Value, Refusal> {
         check(&menu["button"], 3, 16)?;
         self.default = Some(json!({"button": menu["button"]}));
         Ok(done())
@@ -78,7 +78,7 @@ impl Menus {
     fn remove(&mut self, call: &Value) -> Result<Value, Refusal> {
         let id = call["menuid"].as_str().ok_or((65301, "menuid is needed"))?;
         let before = self.conditional.len();
-        self.conditional.retain(|menu| menu["menuid"].to_string() != id);
+        self.conditional.retain(|menu| menu["menuid"].as_u64() != id.parse().ok());
         if self.conditional.len() == before { Err((65301, "menuid not exists")) } else { Ok(done()) }
     }
 }
