@@ -14,6 +14,10 @@ use wxcgi::config::{Config, Thoroughness};
 use wxcgi::gateway::call;
 use wxcgi::http::{Params, Request};
 use wxcgi::rules::{Captures, NoLibrary, Rules, Scope, Template};
+use wxcgi::secret::Secret;
+use wxcgi::store::redis::{Address, Redis};
+use wxcgi::store::sqlite::{Journal, Sqlite};
+use wxcgi::store::{Holder, Store};
 use wxcgi::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use wxcgi::wechat::envelope::envelope_xml;
 use wxcgi::wechat::message::Message;
@@ -143,6 +147,56 @@ fn whole_secure(bencher: Bencher) {
     let request = request(&encrypt, body);
     assert!(call(&account, &request, PATIENCE).body.starts_with(b"<xml><Encrypt>"));
     bencher.bench(|| call(&account, black_box(&request), PATIENCE).body.len());
+}
+
+// --- What processes share ------------------------------------------------------------------------------------------
+
+/// How long what is kept there lives.
+const LIFE: Duration = Duration::from_secs(600);
+
+fn store(folder: &tempfile::TempDir) -> Sqlite {
+    Sqlite::new(folder.path().join("a.db"), Journal::Wal, PATIENCE, "wx1")
+}
+
+/// A process opens the file that others have open, and reads one value.
+#[divan::bench]
+fn store_open_and_get(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let others = store(&folder);
+    others.put("access_token", &[b'x'; 140], LIFE).expect("room");
+    bencher.bench_local(|| store(black_box(&folder)).get("access_token"));
+}
+
+#[divan::bench]
+fn store_get(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(&folder);
+    store.put("access_token", &[b'x'; 140], LIFE).expect("room");
+    bencher.bench_local(|| store.get(black_box("access_token")));
+}
+
+/// A message that is claimed and answered.
+#[divan::bench]
+fn store_claim_and_finish(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut message) = (store(&folder), 0_u64);
+    bencher.bench_local(|| claim_and_finish(&store, &mut message));
+}
+
+/// The same in the Redis that this variable names.
+#[divan::bench]
+fn store_claim_and_finish_in_redis(bencher: Bencher) {
+    let Ok(url) = std::env::var("WXCGI_BENCH_REDIS") else { return };
+    let address = Address::parse(&Secret::new(url), None).expect("a URL");
+    let (store, mut message) = (Redis::new(address, PATIENCE, "wxcgi-bench", "wx1"), 0_u64);
+    bencher.bench_local(|| claim_and_finish(&store, &mut message));
+}
+
+fn claim_and_finish(store: &dyn Store, message: &mut u64) {
+    *message += 1;
+    let (name, holder) = (format!("{} {message}", std::process::id()), Holder([7; 16]));
+    store.claim(&name, holder, LIFE, LIFE).expect("a claim");
+    store.finish(&name, holder, "北京天气挺好的！".as_bytes(), LIFE).expect("an answer");
 }
 
 // --- What they work on -----------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 mod log;
 mod processes;
+mod readme;
 mod redis;
 mod server;
 mod subject;
 mod suite;
+mod tls;

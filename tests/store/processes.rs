@@ -188,3 +188,59 @@ fn processes_that_are_killed_lose_nothing_that_was_acknowledged() {
     assert!(distinct(popped).is_superset(&pushed));
     distinct(acknowledged(path, "held"));
 }
+
+/// Names the mount point of a small disk for the process that fills it.
+const DISK: &str = "WXCGI_TEST_STORE_DISK";
+
+/// Not a test of its own: works on a disk that is full, and then read-only.
+#[test]
+fn on_a_small_disk() {
+    let Some(disk) = env::var_os(DISK).map(PathBuf::from) else { return };
+    let (store, filler) = (store(&disk), disk.join("filler"));
+    let put = |key: &str| store.put(key, &[b'x'; 3000], LONG).map_err(|error| error.to_string());
+    put("first").unwrap();
+    let mut file = fs::File::create(&filler).unwrap();
+    while file.write_all(&[0; 1024]).is_ok() {}
+    let told = (0..1000).find_map(|number| put(&number.to_string()).err()).unwrap();
+    assert!(told.contains("has no room") && told.contains("free some space"), "{told}");
+    let new = Sqlite::new(disk.join("new/b.db"), Journal::Wal, PATIENCE, "shop");
+    let told = new.put("key", b"value", LONG).unwrap_err().to_string();
+    assert!(told.contains("has no room"), "{told}");
+    assert!(store.get("first").unwrap().is_some());
+    drop(file);
+    fs::remove_file(&filler).unwrap();
+    put("second").unwrap();
+    new.put("key", b"value", LONG).unwrap();
+    // Nothing may be open for writing while the disk becomes read-only.
+    drop((store, new));
+    let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk).status().unwrap();
+    assert!(remounted.success());
+    let told = self::store(&disk).put("third", b"value", LONG).unwrap_err().to_string();
+    assert!(told.contains("cannot be written") && told.contains("Read-only"), "{told}");
+}
+
+#[test]
+fn a_full_or_read_only_disk_is_told_and_survived() {
+    // A mount of its own, which goes with the process.
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+        command
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mount = "mount -t tmpfs -o size=300k tmpfs \"$1\"";
+    let may_mount = unshare(mount).arg(folder.path()).output().is_ok_and(|output| output.status.success());
+    if !may_mount {
+        eprintln!("skipped: no disk can be mounted here");
+        return;
+    }
+    let done = unshare(&format!("{mount} && shift && exec \"$@\""))
+        .arg(folder.path())
+        .arg(env::current_exe().unwrap())
+        .args(["store::processes::on_a_small_disk", "--exact", "--nocapture"])
+        .env(DISK, folder.path())
+        .output()
+        .unwrap();
+    let (out, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success() && out.contains("1 passed"), "{out}{errors}");
+}

@@ -2,14 +2,14 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::log::collect;
-use crate::support::{PATIENCE, command, free_port, need, wait_until};
+use crate::support::{PATIENCE, command, free_port, wait_until};
 use wxcgi::secret::Secret;
 use wxcgi::store::Store;
 use wxcgi::store::redis::{Address, Redis};
@@ -19,6 +19,7 @@ use wxcgi::store::redis::{Address, Redis};
 pub(super) struct RedisServer {
     folder: tempfile::TempDir,
     port: u16,
+    config: Option<PathBuf>,
     options: Vec<String>,
     child: Option<Child>,
 }
@@ -26,11 +27,19 @@ pub(super) struct RedisServer {
 impl RedisServer {
     /// Starts one with these further options, and waits until it answers.
     pub(super) fn start(options: &[&str]) -> Self {
-        need("redis-server");
+        Self::start_with(None, options)
+    }
+
+    /// Starts one with this config; its address is ours.
+    pub(super) fn of_config(config: &Path) -> Self {
+        Self::start_with(Some(config.to_owned()), &[])
+    }
+
+    fn start_with(config: Option<PathBuf>, options: &[&str]) -> Self {
         collect();
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         let folder = tempfile::tempdir().expect("a folder");
-        let mut server = Self { folder, port: free_port(), options, child: None };
+        let mut server = Self { folder, port: free_port(), config, options, child: None };
         server.start_again();
         server
     }
@@ -48,6 +57,7 @@ impl RedisServer {
 
     pub(super) fn start_without_waiting(&mut self) {
         let child = command("redis-server")
+            .args(&self.config)
             .args([
                 "--port",
                 &self.port.to_string(),
@@ -94,6 +104,15 @@ impl RedisServer {
     pub(super) fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
         kill_process(Pid::from_child(child), signal).expect("our child");
+    }
+
+    /// As its service is started anew.
+    pub(super) fn restart(&mut self) {
+        self.signal(Signal::TERM);
+        if let Some(mut child) = self.child.take() {
+            child.wait().expect("our child");
+        }
+        self.start_again();
     }
 
     /// As a crash ends it.

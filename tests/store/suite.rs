@@ -272,6 +272,11 @@ fn pieces_come_in_their_order_and_again_for_the_same_message(subject: &Subject) 
     assert_eq!(store.push("oA", &[b"two"], LONG).unwrap(), 3);
     assert_eq!(store.push("oA", &[], LONG).unwrap(), 3);
     assert_eq!(pop("oB", "1"), None);
+    // One that has ended is not handed out, though nobody came between.
+    assert_eq!(store.push("oC", &[b"short"], SHORT).unwrap(), 1);
+    store.push("oC", &[b"long"], LONG).unwrap();
+    subject.pass(SHORT);
+    assert_eq!(pop("oC", "1"), piece("long", 0));
     assert_eq!(pop("oA", "1"), piece("one", 2));
     assert_eq!(pop("oA", "1"), piece("one", 2));
     assert_eq!(pop("oA", "2"), piece("two", 1));
