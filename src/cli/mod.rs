@@ -79,15 +79,13 @@ impl ConfigArg {
 
     /// WeChat's API, as this account calls it.
     fn api(&self) -> Result<Api, Failure> {
-        let (_, Loaded { config, .. }) = self.load()?;
+        let (path, Loaded { config, .. }) = self.load()?;
         // Without a file, what goes wrong is said once, by the command.
         if config.log.file.is_some() {
             config.log.start();
         }
-        let state = state_folder().ok_or_else(|| {
-            Failure::Usage("there is no state folder; name one in WXCGI_STATE_DIR, or set HOME".to_owned())
-        })?;
-        Ok(open_api(&config, &state))
+        let api = open_api(&config, &path, state_folder().as_deref());
+        Ok(api.map_err(ApiError::from)?)
     }
 }
 
