@@ -18,8 +18,8 @@ use wxcgi::store::sqlite::{Journal, Sqlite};
 
 use crate::store::RedisServer;
 use crate::support::{
-    APP_ID, APP_SECRET, FakeWechat, PATIENCE, Process, Trouble, output_in_time, program, wait_until,
-    write_config,
+    APP_ID, APP_SECRET, FakeWechat, PATIENCE, Process, Trouble, output_in_time, program, repository,
+    wait_until, write_config,
 };
 
 const STABLE: &str = "/cgi-bin/stable_token";
@@ -250,6 +250,28 @@ fn a_machine_that_is_not_in_the_whitelist_is_told_the_line_to_add() {
     fake.shut_out(false);
     let printed = [line_of(&machine.run(&["token", "refresh"])), machine.access_token()];
     assert!(printed.iter().all(|line| fake.access_tokens() == [line.as_str()]));
+}
+
+#[test]
+fn the_readmes_show_what_is_said() {
+    let fake = FakeWechat::start();
+    let machine = Machine::new(&fake.config(""));
+    let host = fake.base_url().replace("http://", "");
+    let said = |trouble: Option<Trouble>| {
+        fake.troubles(STABLE, trouble);
+        let complaint = machine.complaint(&["token", "refresh"]).replace(&host, "api.weixin.qq.com");
+        let (before, after) = complaint.split_once("rid: ").expect("a rid");
+        (before.to_owned(), after.split_once('`').expect("its end").1.trim_end().to_owned())
+    };
+    fake.shut_out(true);
+    let complaints = [said(None), said(Some(Trouble::Errcode(40125, "invalid appsecret")))];
+    for name in ["README.md", "README.zh-CN.md"] {
+        let readme = fs::read_to_string(repository().join(name)).expect(name);
+        let shows = |(before, after): &(String, String)| {
+            readme.lines().any(|line| line.starts_with(before) && line.ends_with(after))
+        };
+        assert!(complaints.iter().all(shows), "{name} does not show {complaints:#?}");
+    }
 }
 
 #[test]
