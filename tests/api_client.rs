@@ -267,7 +267,7 @@ fn nothing_shows_a_secret() {
     {
         desk.fake.troubles(SEND, [trouble]);
         let error = desk.sends("x").expect_err("no answer");
-        shown.push_str(&format!("{error} {error:?}"));
+        shown = format!("{shown} {error} {error:?}");
     }
     let bad_path = Call::get("/cgi-bin/a b\u{1}", &[]);
     shown.push_str(&desk.api.call(&bad_path).expect_err("no path").to_string());

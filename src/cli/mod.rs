@@ -87,7 +87,8 @@ impl ConfigArg {
         if config.log.file.is_some() {
             config.log.start();
         }
-        open_api(&config, &path, state_folder().as_deref()).map_err(|error| Failure::Usage(error.to_string()))
+        let api = open_api(&config, &path, state_folder().as_deref());
+        Ok(api.map_err(ApiError::from)?)
     }
 }
 

@@ -8,3 +8,5 @@ mod server;
 mod subject;
 mod suite;
 mod tls;
+
+pub(crate) use server::RedisServer;

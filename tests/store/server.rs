@@ -9,14 +9,14 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::log::collect;
-use crate::support::{PATIENCE, command, free_port, wait_until};
+use crate::support::{PATIENCE, command, free_port, need, wait_until};
 use wxcgi::secret::Secret;
 use wxcgi::store::Store;
 use wxcgi::store::redis::{Address, Redis};
 
 /// A server on a port and a socket of its own; it ends with this.
 #[derive(Debug)]
-pub(super) struct RedisServer {
+pub(crate) struct RedisServer {
     folder: tempfile::TempDir,
     port: u16,
     config: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub(super) struct RedisServer {
 
 impl RedisServer {
     /// Starts one with these further options, and waits until it answers.
-    pub(super) fn start(options: &[&str]) -> Self {
+    pub(crate) fn start(options: &[&str]) -> Self {
         Self::start_with(None, options)
     }
 
@@ -36,6 +36,7 @@ impl RedisServer {
     }
 
     fn start_with(config: Option<PathBuf>, options: &[&str]) -> Self {
+        need("redis-server");
         collect();
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         let folder = tempfile::tempdir().expect("a folder");
@@ -82,7 +83,7 @@ impl RedisServer {
         self.folder.path().join("redis.sock")
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
