@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::callback::{Circumstances, SUCCESS, Terms, answer};
-use crate::chance::random;
+use crate::chance::random_block;
 use crate::config::Config;
 use crate::config::fault::{PlacedFault, Severity};
 use crate::config::load::{Loaded, Service, Stamp, Unusable, open_for_service};
@@ -76,7 +76,7 @@ impl Application for Account {
 }
 
 fn circumstances() -> Circumstances {
-    Circumstances { now: SystemTime::now(), random: || random().ok() }
+    Circumstances { now: SystemTime::now(), random: || random_block().ok() }
 }
 
 /// The largest body where there is no config to say, bytes.
