@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::callback::{Answered, Circumstances, SUCCESS, Terms, answer};
-use crate::chance::random;
+use crate::chance::random_block;
 use crate::config::Config;
 use crate::config::fault::{PlacedFault, Severity};
 use crate::config::load::{Loaded, Service, Stamp, Unusable, open_for_service};
@@ -89,7 +89,7 @@ impl Application for Account {
 }
 
 fn circumstances() -> Circumstances {
-    Circumstances { now: SystemTime::now(), random: || random().ok() }
+    Circumstances { now: SystemTime::now(), random: || random_block().ok() }
 }
 
 /// The largest body where there is no config to say, bytes.
