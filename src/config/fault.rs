@@ -362,7 +362,7 @@ const SECRET_KEYS: [&str; 7] = [
 ];
 
 /// Keys of the account that everybody may read the values of, and where a secret lies.
-const HARMLESS_KEYS: [&str; 6] = ["app_id", "mode", "original_id", "verified", "path", "file"];
+const HARMLESS_KEYS: [&str; 7] = ["app_id", "mode", "original_id", "verified", "kind", "path", "file"];
 
 /// The bytes of the secrets that stand in `line`, one after the other, also where the line is no TOML. In the table of
 /// the account that is every value whose key is not known to be harmless; elsewhere, those of keys that are called like

@@ -197,7 +197,10 @@ fn who_waits_in_vain_says_for_whom() {
     let (first, second) = (process(folder.path()), process(folder.path()));
     let fetch = |_: Instant| {
         let error = second.get(Instant::now() + Duration::from_millis(50), &never).unwrap_err();
-        assert!(error.to_string().contains("waited 0 s for another process to fetch the access_token"), "{error}");
+        assert!(
+            error.to_string().contains("waited 0 s for another process to fetch the access_token"),
+            "{error}"
+        );
         Ok(Issued { value: Secret::new("one"), expires_in: LIFE })
     };
     assert_eq!(value(first.get(soon(), &fetch)), "one");
