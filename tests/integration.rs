@@ -2,6 +2,8 @@
 
 mod support;
 
+mod access_token;
+mod api_client;
 mod bad_input;
 mod binary;
 mod cgi_process;

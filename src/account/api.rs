@@ -2,22 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::api::{Api, Credentials};
-use crate::config::Config;
-use crate::store::Store;
-use crate::store::sqlite::{Journal, Sqlite};
+use crate::config::{Config, account_in_store};
+use crate::store::{Store, StoreError};
 
-/// The API of the account that `config` describes; what its processes share lies in the folder `state`. Nothing is
-/// opened before the first call.
-#[must_use]
-pub fn open_api(config: &Config, state: &Path) -> Api {
+/// The API of the account that `config` describes, which was read from `path`. What its processes share lies in its
+/// store, which may be in the folder `state`. Nothing is opened before the first call.
+///
+/// # Errors
+///
+/// If there is no place for the store.
+pub fn open_api(config: &Config, path: &Path, state: Option<&Path>) -> Result<Api, StoreError> {
     let account = &config.account;
-    let app_id = account.app_id.clone();
-    let name = app_id.as_deref().unwrap_or_default();
-    let store = Sqlite::new(state.join("state.db"), Journal::default(), Duration::from_secs(5), name);
-    let credentials = Credentials { app_id: app_id.clone(), app_secret: account.app_secret.clone() };
-    let store: Arc<dyn Store> = Arc::new(store);
-    Api::new(config.api.clone(), credentials, &store)
+    let name = account_in_store(account.app_id.as_deref(), path);
+    let store: Arc<dyn Store> = config.store.open(&name, path, state)?.into();
+    let credentials = Credentials { app_id: account.app_id.clone(), app_secret: account.app_secret.clone() };
+    Ok(Api::new(config.api.clone(), credentials, &store))
 }

@@ -114,22 +114,22 @@ pub struct Multipart<'a> {
     /// Its size, bytes; exactly so many are read.
     pub length: u64,
     /// Opens it, once for each attempt.
-    pub open: &'a dyn Fn() -> io::Result<Box<dyn Read + 'a>>,
+    pub open: &'a dyn Fn() -> io::Result<Box<dyn Read>>,
     /// A further field, name and value: the `description` of a video.
     pub field: Option<(&'a str, &'a str)>,
 }
 
 /// A multipart body on its way.
-pub(super) struct MultipartBody<'a> {
+pub(super) struct MultipartBody {
     /// `multipart/form-data; boundary=…`
     pub(super) content_type: String,
     pub(super) length: u64,
-    pub(super) reader: Box<dyn Read + 'a>,
+    pub(super) reader: Box<dyn Read>,
 }
 
-impl<'a> Multipart<'a> {
+impl Multipart<'_> {
     /// The body, with a `boundary` that does not occur in the file: one that nobody can guess.
-    pub(super) fn body(&self, boundary: &str) -> io::Result<MultipartBody<'a>> {
+    pub(super) fn body(&self, boundary: &str) -> io::Result<MultipartBody> {
         let file = Exactly { inner: (self.open)()?, left: self.length };
         let (head, tail) = (self.head(boundary), format!("\r\n--{boundary}--\r\n"));
         Ok(MultipartBody {
@@ -181,7 +181,7 @@ impl<R: Read> Read for Exactly<R> {
 mod tests {
     use super::*;
 
-    fn file<'a>(open: &'a dyn Fn() -> io::Result<Box<dyn Read + 'a>>, length: u64) -> Multipart<'a> {
+    fn file<'a>(open: &'a dyn Fn() -> io::Result<Box<dyn Read>>, length: u64) -> Multipart<'a> {
         let (name, content_type) = ("media", "image/jpeg");
         Multipart { name, filename: "猫 \"1\".jpg", content_type, length, open, field: None }
     }

@@ -246,7 +246,7 @@ impl Client {
             ureq::Error::Tls(why) => (Reach::Hopeless, format!("cannot be trusted: {why}; {TLS_CURE}")),
             ureq::Error::Rustls(why) => (Reach::Hopeless, format!("cannot be trusted: {why}; {TLS_CURE}")),
             ureq::Error::ConnectProxyFailed(_) => {
-                (Reach::NotSent, "is not let through by the proxy; see `api.proxy`".to_owned())
+                (Reach::Hopeless, "is not let through by the proxy; see `api.proxy`".to_owned())
             }
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
                 (Reach::Hopeless, format!("cannot be asked for {}", shown(call.path)))

@@ -136,7 +136,6 @@ impl Shared {
     fn obtain(&self, until: Instant, fetch: Fetch<'_>, asked: Asked) -> Result<Issued, ApiError> {
         let started = Instant::now();
         let holder = Holder(random().map_err(|error| ApiError::File { what: "no random numbers", error })?);
-        let (mut pause, longest) = PAUSES;
         loop {
             if asked == Asked::ByNeed
                 && let Some(error) = self.cooling_down()?
@@ -152,21 +151,40 @@ impl Shared {
                     return result;
                 }
                 Lease::Busy { remaining } => {
-                    // It is stale, and good for as long as the other one fetches.
-                    if let Some(issued) = self.usable()? {
+                    if let Some(issued) = self.wait(until.min(Instant::now() + remaining), asked)? {
                         return Ok(issued);
                     }
-                    let left = until.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
+                    if Instant::now() >= until {
                         return Err(ApiError::Busy { what: self.name.to_owned(), waited: started.elapsed() });
-                    }
-                    std::thread::sleep(with_jitter(pause).min(left).min(remaining));
-                    pause = (pause * 2).min(longest);
-                    if let Some(issued) = self.read()?.as_ref().and_then(Found::fresh) {
-                        return Ok(self.remember(issued));
                     }
                 }
             }
+        }
+    }
+
+    /// Waits for what another process fetches, for as long as it has the lease. It only reads: many who wait must not
+    /// hold up the one they wait for. What is stale serves meanwhile.
+    fn wait(&self, until: Instant, asked: Asked) -> Result<Option<Issued>, ApiError> {
+        let (mut pause, longest) = PAUSES;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if asked == Asked::ByPerson {
+                // Not what there is: another one, as soon as the lease is free.
+                std::thread::sleep(with_jitter(pause).min(left));
+                return Ok(None);
+            }
+            let found = self.read()?;
+            if let Some(fresh) = found.as_ref().and_then(Found::fresh) {
+                return Ok(Some(self.remember(fresh)));
+            }
+            if let Some(issued) = found.as_ref().and_then(Found::usable) {
+                return Ok(Some(issued));
+            }
+            if left.is_zero() || self.cooling_down()?.is_some() {
+                return Ok(None);
+            }
+            std::thread::sleep(with_jitter(pause).min(left));
+            pause = (pause * 2).min(longest);
         }
     }
 

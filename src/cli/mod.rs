@@ -107,17 +107,19 @@ impl ConfigArg {
 
     /// WeChat's API, as this account calls it.
     fn api(&self) -> Result<Api, Failure> {
-        let (_, Loaded { config, .. }) = self.load()?;
-        api_of(&config)
+        let (path, Loaded { config, .. }) = self.load()?;
+        api_of(&config, &path)
     }
 }
 
-/// WeChat's API, as the account of this config calls it.
-fn api_of(config: &Config) -> Result<Api, Failure> {
-    let state = state_folder().ok_or_else(|| {
-        Failure::Usage("there is no state folder; name one in WXCGI_STATE_DIR, or set HOME".to_owned())
-    })?;
-    Ok(open_api(config, &state))
+/// WeChat's API, as the account of this config, read from `path`, calls it.
+fn api_of(config: &Config, path: &Path) -> Result<Api, Failure> {
+    // Without a file, what goes wrong is said once, by the command.
+    if config.log.file.is_some() {
+        config.log.start();
+    }
+    let api = open_api(config, path, state_folder().as_deref());
+    Ok(api.map_err(ApiError::from)?)
 }
 
 fn find_config(named: Option<&Path>) -> Result<PathBuf, Unusable> {

@@ -84,7 +84,7 @@ fn compile(config: &Config, text: &str, metadata: &Metadata, folder: &Path) -> O
     let rest = without_rules(text);
     let parsed = rest.as_ref().and_then(|rest| parse(&joined(rest, text)?, folder));
     // A secret in a file may just be changing.
-    if parsed.as_ref().is_some_and(|parsed| !parsed.account.has_same_secrets(&config.account)) {
+    if parsed.as_ref().is_some_and(|parsed| !parsed.has_same_secrets(config)) {
         return None;
     }
     let is_rest = |parsed: Config| parsed.rules.is_empty() && parsed.has_same_settings(config);
@@ -269,6 +269,7 @@ mod tests {
             "[[rule]]\nwhen = { text = \"a\" }\nreply = \"\"\"\n[server]\n[[rule]]\n\"\"\"\n[log]\n",
             "[[rule]]\nwhen.regex = '^\\d+$'\nreply.news = [{ title = \"t\", url = \"https://a.example/\" }]\n\
                 [[rule]]\nwhen.text = \"b\"\n[[rule.reply.news]]\ntitle = \"t\"\nurl = \"https://a.example/\"\n",
+            "[store]\nurl = \"redis://:p4ss@db/1\"\n[default]\nreply = \"b\"\n[log]\nlevel = \"warn\"\n",
             "[[rule]] # one\npriority = 1\nwhen.text = \"a\"\nreply = \"{{ message.content | upper }}\"\n # [server]\n",
         ] {
             compiled(&format!("{ACCOUNT}{rules}")).assert_same();
@@ -324,11 +325,14 @@ mod tests {
 
     #[test]
     fn only_rules_are_taken_from_the_compiled_file() {
-        let compiled =
-            compiled(&format!("{ACCOUNT}[[rule]]\nwhen.text = \"question\"\nreply = \"answer\"\n"));
+        let compiled = compiled(&format!(
+            "{ACCOUNT}[store]\nurl = \"redis://:p4ss@db\"\n[[rule]]\nwhen.text = \"question\"\nreply = \"answer\"\n"
+        ));
         let bytes = &compiled.bytes;
         let holds = |word: &str| bytes.windows(word.len()).any(|bytes| bytes == word.as_bytes());
-        assert!(holds("question") && holds("answer") && !holds("mytoken") && !holds("account"));
+        assert!(
+            holds("question") && holds("answer") && !holds("mytoken") && !holds("account") && !holds("p4ss")
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod reply;
 mod rule;
 mod server;
 mod state_file;
+mod store;
 mod syntax;
 mod table;
 mod value;
@@ -32,6 +33,7 @@ use crate::wechat::crypto::AesKey;
 use crate::wechat::mode::AcceptedMode;
 use fault::Fault;
 pub use server::ServerSettings;
+pub use store::{StoreSettings, account_in_store};
 use table::{Faults, Table};
 
 /// The sample config: what `init config` prints and `simulate` runs on where there is no config yet.
@@ -48,6 +50,8 @@ pub struct Config {
     pub log: LogSettings,
     /// `[api]`
     pub api: ApiSettings,
+    /// `[store]`
+    pub store: StoreSettings,
     /// `[[rule]]` and `[default]`
     pub rules: Rules,
     /// Further files that were read for it: a change of one is a change of the config.
@@ -131,9 +135,14 @@ impl Config {
 
     /// Whether the two differ in their rules and secrets at most.
     fn has_same_settings(&self, other: &Self) -> bool {
-        let Self { account, server, log, api, files, rules: _ } = self;
-        format!("{account:?} {api:?}") == format!("{:?} {:?}", other.account, other.api)
+        let Self { account, server, log, store, api, files, rules: _ } = self;
+        let shown = |it: &Self| format!("{:?} {:?} {:?}", it.account, it.store, it.api);
+        format!("{account:?} {store:?} {api:?}") == shown(other)
             && (server, log, files) == (&other.server, &other.log, &other.files)
+    }
+
+    fn has_same_secrets(&self, other: &Self) -> bool {
+        self.account.has_same_secrets(&other.account) && self.store.has_same_secrets(&other.store)
     }
 
     fn read(document: &DeTable<'_>, text: &str, folder: &Path, faults: &Faults) -> Option<Self> {
@@ -147,10 +156,11 @@ impl Config {
         }
         let server = ServerSettings::read(root.table("server", "server key"));
         let log = LogSettings::read(root.table("log", "log key"), folder);
+        let store = StoreSettings::read(root.table("store", "store key"), folder);
         let api = api::read(root.table("api", "API key"), folder);
         let rules = rule::read_all(&root, text);
         root.finish();
-        Some(Self { account: account?, server, log, api, rules, files: faults.take_files() })
+        Some(Self { account: account?, server, log, store, api, rules, files: faults.take_files() })
     }
 }
 

@@ -154,6 +154,11 @@ impl<'t> Table<'t> {
         self.entries.get_key_value(key).map_or(self.span.clone(), |(key, _)| key.span())
     }
 
+    /// The place of its value; of the table, if there is none.
+    pub(super) fn value_span(&self, key: &'static str) -> Range<usize> {
+        self.value(key).map_or(self.span.clone(), Spanned::span)
+    }
+
     pub(super) fn text(&self, key: &'static str) -> Option<Text<'t>> {
         text(self.value(key)?, self.faults)
     }

@@ -4,9 +4,10 @@
 //! else does what at the same time, and a process that dies between two of them leaves nothing that does not end by
 //! itself: everything has a life time.
 
+pub mod redis;
 pub mod sqlite;
 
-use std::fmt::Debug;
+use std::fmt;
 use std::time::Duration;
 
 /// What all processes of an account share. All calls may block, for as long as the time limits of the store say and no
@@ -16,7 +17,7 @@ use std::time::Duration;
 ///
 /// Each call fails if the store cannot be asked. Then the step may have been done or not.
 #[expect(clippy::missing_errors_doc, reason = "the same for all, see above")]
-pub trait Store: Debug + Send + Sync {
+pub trait Store: fmt::Debug + Send + Sync {
     /// The value of `key`, if it has not outlived its time.
     fn get(&self, key: &str) -> Result<Option<Value>, StoreError>;
 
@@ -94,7 +95,7 @@ fn millis(life: Duration) -> i64 {
 }
 
 /// A value, and how long it will be there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Value {
     /// What was put.
     pub bytes: Vec<u8>,
@@ -128,7 +129,7 @@ pub enum Lease {
 }
 
 /// The answer to [`Store::claim`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Claim {
     /// It is yours: answer it.
     Yours,
@@ -152,12 +153,38 @@ pub enum Claim {
 }
 
 /// A piece of the outbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Piece {
     /// As it was pushed.
     pub bytes: Vec<u8>,
     /// How many more wait.
     pub left: u64,
+}
+
+// What is kept are tokens and texts of people: their sizes are enough to be seen.
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, remaining, version } = self;
+        write!(f, "Value({} bytes, {remaining:?}, {version:?})", bytes.len())
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Yours => write!(f, "Yours"),
+            Self::Running { attempt } => write!(f, "Running({attempt})"),
+            Self::Lost { attempt } => write!(f, "Lost({attempt})"),
+            Self::Answered { answer, attempt } => write!(f, "Answered({} bytes, {attempt})", answer.len()),
+        }
+    }
+}
+
+impl fmt::Debug for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Piece({} bytes, {} left)", self.bytes.len(), self.left)
+    }
 }
 
 /// Why the store could not be asked.

@@ -1,4 +1,8 @@
 //! What processes share: the same for a file of SQLite and for Redis, whatever happens to either.
 
+mod log;
+mod processes;
+mod redis;
+mod server;
 mod subject;
 mod suite;

@@ -2,8 +2,11 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
+use super::server::RedisServer;
+use crate::support::PATIENCE;
 use wxcgi::store::Store;
 use wxcgi::store::sqlite::{Journal, Sqlite};
 
@@ -12,6 +15,8 @@ use wxcgi::store::sqlite::{Journal, Sqlite};
 pub(super) enum Subject {
     /// A file, and the clock of this thread.
     Sqlite { folder: tempfile::TempDir, journal: Journal },
+    /// A server, and its clock.
+    Redis(RedisServer),
 }
 
 thread_local! {
@@ -46,13 +51,18 @@ impl Subject {
         Self::Sqlite { folder: tempfile::tempdir().expect("a folder"), journal: Journal::Delete }
     }
 
+    pub(super) fn redis() -> Self {
+        Self::Redis(RedisServer::start(&[]))
+    }
+
     /// What a process of this account opens.
     pub(super) fn open(&self, account: &str) -> Box<dyn Store> {
         match self {
             Self::Sqlite { folder, journal } => {
                 let path: PathBuf = folder.path().join("state/shop.db");
-                Box::new(Sqlite::new(path, *journal, Duration::from_secs(20), account).with_clock(clock))
+                Box::new(Sqlite::new(path, *journal, PATIENCE, account).with_clock(clock))
             }
+            Self::Redis(server) => server.store(account),
         }
     }
 
@@ -60,6 +70,8 @@ impl Subject {
     pub(super) fn pass(&self, time: Duration) {
         match self {
             Self::Sqlite { .. } => AHEAD.set(AHEAD.get() + time),
+            // Its clock cannot be moved; it counts whole milliseconds.
+            Self::Redis(_) => thread::sleep(time + Duration::from_millis(2)),
         }
     }
 }

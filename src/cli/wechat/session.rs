@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ const SECRETS: [&str; 5] = ["access_token", "secret", "appsecret", "refresh_toke
 /// One command's dealings with WeChat.
 #[derive(Debug)]
 pub(super) struct Session {
+    path: PathBuf,
     config: Config,
     json: bool,
     dry_run: bool,
@@ -77,7 +78,7 @@ impl Session {
         let path = find_config(options.config.as_deref())?;
         let config = load(&path)?.config;
         let Options { json, dry_run, unchecked, .. } = *options;
-        Ok(Self { config, json, dry_run, unchecked, api: OnceLock::new() })
+        Ok(Self { path, config, json, dry_run, unchecked, api: OnceLock::new() })
     }
 
     pub(super) fn is_dry_run(&self) -> bool {
@@ -98,7 +99,7 @@ impl Session {
         if let Some(api) = self.api.get() {
             return Ok(api);
         }
-        let api = api_of(&self.config)?;
+        let api = api_of(&self.config, &self.path)?;
         Ok(self.api.get_or_init(|| api))
     }
 

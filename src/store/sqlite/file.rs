@@ -144,11 +144,12 @@ impl StoreFile {
     /// which stays.
     fn lock(&self, kind: Lock) -> Result<File, Failure> {
         let path = with_ending(&self.path, ".lock");
-        let open = || OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        let open = || OpenOptions::new().append(true).open(&path);
         let file = match open() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let folder = self.path.parent().unwrap_or(Path::new("."));
                 DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+                create(&path)?;
                 open()
             }
             opened => opened,
@@ -182,7 +183,7 @@ impl StoreFile {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(self.timeout)?;
-        let version = version_of(&connection)?;
+        let version = version_of(&connection, MIGRATIONS.len())?;
         self.set_journal(&connection)?;
         if version < MIGRATIONS.len() {
             migrate(&mut connection, MIGRATIONS)?;
@@ -213,8 +214,8 @@ impl StoreFile {
     }
 }
 
-/// The version of the schema; 0 is an empty file.
-fn version_of(connection: &Connection) -> Result<usize, Failure> {
+/// The version of the schema, if it is one of those `known`; 0 is an empty file.
+fn version_of(connection: &Connection, known: usize) -> Result<usize, Failure> {
     let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let (id, version) = (number("application_id")?, number("user_version")?);
     if id != APPLICATION_ID {
@@ -222,8 +223,8 @@ fn version_of(connection: &Connection) -> Result<usize, Failure> {
         return if id == 0 && tables == 0 { Ok(0) } else { Err(Failure::Foreign) };
     }
     let version = usize::try_from(version).unwrap_or(0);
-    if version > MIGRATIONS.len() {
-        return Err(Failure::Newer { found: version, known: MIGRATIONS.len() });
+    if version > known {
+        return Err(Failure::Newer { found: version, known });
     }
     Ok(version)
 }
@@ -232,7 +233,7 @@ fn version_of(connection: &Connection) -> Result<usize, Failure> {
 fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Somebody else may have done it while we waited.
-    let version = version_of(&transaction)?;
+    let version = version_of(&transaction, migrations.len())?;
     for migration in migrations.iter().skip(version) {
         transaction.execute_batch(migration)?;
     }
@@ -255,4 +256,119 @@ pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(folder: &tempfile::TempDir) -> StoreFile {
+        let path = folder.path().join("a.db");
+        StoreFile { path, journal: Journal::Wal, timeout: Duration::from_secs(20) }
+    }
+
+    fn told(failed: Result<Opened, Failure>, file: &StoreFile) -> String {
+        failed.map(|_| ()).unwrap_err().at(&file.path).to_string()
+    }
+
+    #[test]
+    fn an_older_schema_is_brought_forward_with_what_it_holds() {
+        const NEXT: &str = "ALTER TABLE value ADD COLUMN note TEXT NOT NULL DEFAULT 'none'";
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(&folder);
+        let mut old = Connection::open(&file.path).unwrap();
+        old.execute_batch(concat!(
+            // Version 1 as it was written, by hand.
+            "PRAGMA application_id = 0x77786367; PRAGMA user_version = 1;",
+            "CREATE TABLE serial (number INTEGER NOT NULL); INSERT INTO serial VALUES (7);",
+            "CREATE TABLE value (account TEXT NOT NULL, key TEXT NOT NULL, bytes BLOB NOT NULL, version INTEGER NOT NULL,",
+            "  since INTEGER NOT NULL, ends INTEGER NOT NULL, UNIQUE (account, key));",
+            "INSERT INTO value VALUES ('shop', 'key', x'6f6c64', 7, 0, 9223372036854775807);",
+        ))
+        .unwrap();
+        assert_eq!(version_of(&old, 1).unwrap(), 1);
+        for _ in 0..2 {
+            migrate(&mut old, &[MIGRATIONS[0], NEXT]).unwrap();
+            let row = "SELECT bytes, note FROM value";
+            let row = old.query_row(row, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            assert_eq!(row, (b"old".to_vec(), "none".to_owned()));
+        }
+        // And now this build is the older one.
+        drop(old);
+        let refused = told(file.open(), &file);
+        assert!(refused.contains("was written by a newer wxcgi (schema 2, this one knows 1)"), "{refused}");
+        assert!(file.path.exists());
+    }
+
+    #[test]
+    fn a_migration_that_fails_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut opened = file(&folder).open().unwrap();
+        let broken = [MIGRATIONS[0], "CREATE TABLE more (a); CREATE TABLE more (a);"];
+        assert!(migrate(&mut opened.connection, &broken).is_err());
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'more'";
+        assert_eq!(opened.connection.query_row(tables, [], |row| row.get::<_, u32>(0)).unwrap(), 0);
+        assert_eq!(version_of(&opened.connection, 1).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_file_of_another_program_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(&folder);
+        Connection::open(&file.path).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+        let refused = told(file.open(), &file);
+        assert!(refused.contains("belongs to another program"), "{refused}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "it, and our lock");
+    }
+
+    #[test]
+    fn the_journal_is_as_asked_for_and_changes_with_the_config() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(&folder);
+        let mode = |file: &StoreFile| {
+            let opened = file.open().unwrap();
+            opened.connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0)).unwrap()
+        };
+        let other =
+            StoreFile { journal: Journal::Delete, timeout: Duration::from_millis(10), ..file.clone() };
+        assert_eq!((mode(&file), mode(&other), mode(&file)), ("wal".into(), "delete".into(), "wal".into()));
+        let _user = file.open().unwrap();
+        let refused = told(other.open(), &other);
+        assert!(refused.contains("cannot change to `journal = \"delete\"` while others use it"), "{refused}");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_lock_longer_than_the_timeout() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = StoreFile { timeout: Duration::from_millis(20), ..file(&folder) };
+        let lock = file.lock(Lock::Exclusive).unwrap();
+        assert!(told(file.open(), &file).contains("is busy"));
+        drop(lock);
+        let mut opened = file.open().unwrap();
+        let writer = opened.connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+        let mut second = file.open().unwrap();
+        let refused = second.connection.transaction_with_behavior(TransactionBehavior::Immediate).map(drop);
+        assert!(matches!(refused.map_err(Failure::from), Err(Failure::Busy)));
+        drop(writer);
+    }
+
+    #[test]
+    fn two_damaged_files_of_one_second_are_both_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(&folder);
+        for _ in 0..3 {
+            let opened = file.open().unwrap();
+            file.set_aside(opened.identity, "a test").unwrap();
+            // Somebody who comes later leaves the new one alone.
+            let identity = file.open().unwrap().identity;
+            file.set_aside(opened.identity, "a test").unwrap();
+            assert_eq!(file.identity(), Some(identity));
+        }
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let aside = |name: &std::ffi::OsString| {
+            let name = name.to_str().unwrap();
+            name.contains(".corrupt-") && !name.ends_with("-wal") && !name.ends_with("-shm")
+        };
+        assert_eq!(names.filter(aside).count(), 3);
+    }
 }

@@ -4,19 +4,18 @@
 //! What it knows of each endpoint beyond the access_token stands in [`endpoints`].
 
 mod endpoints;
+mod http;
 mod tokens;
 
 use std::collections::VecDeque;
-use std::io::{Cursor, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tiny_http::{Header, Response, Server};
 
 use super::processes::PATIENCE;
 pub(crate) use endpoints::MEDIA;
+use http::Ending;
 use tokens::{Refusal, Tokens};
 
 /// The account that it knows.
@@ -28,7 +27,6 @@ pub(crate) const APP_SECRET: &str = "5ecre7of7heaccoun70123456789abcd";
 #[derive(Debug)]
 pub(crate) struct FakeWechat {
     port: u16,
-    server: Arc<Server>,
     shared: Arc<Shared>,
 }
 
@@ -99,20 +97,6 @@ impl Seen {
     pub(crate) fn json(&self) -> Result<Value, Refusal> {
         serde_json::from_slice(&self.body).map_err(|_| (47001, "data format error"))
     }
-
-    fn read(request: &mut tiny_http::Request) -> Self {
-        let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
-        let (path, query) =
-            (path.to_owned(), form_urlencoded::parse(query.as_bytes()).into_owned().collect());
-        let headers = request.headers().iter();
-        let headers =
-            headers.map(|it| (it.field.as_str().as_str().to_ascii_lowercase(), it.value.as_str().to_owned()));
-        let (method, headers) = (request.method().to_string(), headers.collect());
-        let mut body = Vec::new();
-        // Who goes away in the middle has sent so much.
-        let _ = request.as_reader().read_to_end(&mut body);
-        Self { method, path, query, headers, body }
-    }
 }
 
 impl Reply {
@@ -126,19 +110,12 @@ impl Reply {
 impl FakeWechat {
     /// Starts it at a port of its own.
     pub(crate) fn start() -> Self {
-        let server = Arc::new(Server::http("127.0.0.1:0").expect("a port"));
-        let port = server.server_addr().to_ip().expect("an IP address").port();
         let (tokens, seen, troubles) = (Tokens::new(), Vec::new(), VecDeque::new());
         let state = State { tokens, seen, troubles, held: None, shut_out: false, ended: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
-        let (door, inside) = (Arc::clone(&server), Arc::clone(&shared));
-        thread::spawn(move || {
-            for request in door.incoming_requests() {
-                let inside = Arc::clone(&inside);
-                thread::spawn(move || inside.serve(request));
-            }
-        });
-        Self { port, server, shared }
+        let inside = Arc::clone(&shared);
+        let port = http::listen(move |seen| inside.serve(seen));
+        Self { port, shared }
     }
 
     /// For `[api] base_url`.
@@ -158,6 +135,11 @@ impl FakeWechat {
     /// How often `path` was called.
     pub(crate) fn count(&self, path: &str) -> usize {
         self.shared.state().count(path)
+    }
+
+    /// How often anything was called.
+    pub(crate) fn calls(&self) -> usize {
+        self.shared.state().seen.len()
     }
 
     /// How often an access_token was asked for.
@@ -233,7 +215,6 @@ impl Drop for FakeWechat {
     fn drop(&mut self) {
         self.shared.state().ended = true;
         self.shared.changed.notify_all();
-        self.server.unblock();
     }
 }
 
@@ -310,64 +291,46 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serve(&self, mut request: tiny_http::Request) {
-        let seen = Seen::read(&mut request);
+    /// What becomes of a request; `None` if the stand-in has ended.
+    fn serve(&self, seen: &Seen) -> Option<Ending> {
         let mut state = self.state();
         state.seen.push(seen.clone());
         self.changed.notify_all();
         let trouble = state.take_trouble(&seen.path);
-        let is_held = |state: &mut State| !state.ended && state.held.as_deref() == Some(&seen.path);
-        state = self.changed.wait_while(state, is_held).unwrap_or_else(PoisonError::into_inner);
-        let reply = match trouble {
-            None => state.answer(&seen),
-            Some(Trouble::Errcode(errcode, errmsg)) => state.refuse((errcode, errmsg)),
-            Some(Trouble::Body(body)) => Reply { body, ..Reply::json(&Value::Null) },
-            Some(trouble) => {
-                let waited =
-                    self.changed.wait_while(state, |state| matches!(trouble, Trouble::Hang) && !state.ended);
-                drop(waited);
-                return break_off(request, &trouble);
-            }
+        let waits = |state: &mut State| {
+            let hangs = matches!(trouble, Some(Trouble::Hang));
+            !state.ended && (hangs || state.held.as_deref() == Some(&seen.path))
         };
-        drop(state);
-        send(request, &seen, reply);
-    }
-}
-
-/// Answers packed, if the caller can unpack it.
-fn send(request: tiny_http::Request, seen: &Seen, reply: Reply) {
-    let packs = seen.header("accept-encoding").is_some_and(|accepted| accepted.contains("gzip"));
-    let body = if packs { gzip(&reply.body) } else { reply.body };
-    let mut response = Response::from_data(body).with_header(header("Content-Type", &reply.content_type));
-    if packs {
-        response.add_header(header("Content-Encoding", "gzip"));
-    }
-    if let Some(disposition) = reply.disposition {
-        response.add_header(header("Content-Disposition", &disposition));
-    }
-    // Who has gone away wants no answer.
-    let _ = request.respond(response);
-}
-
-fn break_off(request: tiny_http::Request, trouble: &Trouble) {
-    let page = Response::from_string("<html><body><h1>Sorry</h1></body></html>");
-    let page = page.with_header(header("Content-Type", "text/html"));
-    let _ = match trouble {
-        Trouble::Html(status) => request.respond(page.with_status_code(*status)),
-        Trouble::Redirect(to) => {
-            request.respond(page.with_status_code(302).with_header(header("Location", to)))
+        state = self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        if state.ended {
+            return None;
         }
-        _ => request.into_writer().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n{\"errcode\":"),
-    };
+        const PAGE: &[u8] = b"<html><body><h1>Sorry</h1></body></html>";
+        let page =
+            |status: &str, location| http::answer(status, &[("Content-Type", "text/html"), location], PAGE);
+        Some(Ending::Answer(match trouble {
+            None if seen.method == "CONNECT" => b"HTTP/1.1 200 Connection established\r\n\r\n".to_vec(),
+            None | Some(Trouble::Hang) => packed(seen, state.answer(seen)),
+            Some(Trouble::Errcode(errcode, errmsg)) => packed(seen, state.refuse((errcode, errmsg))),
+            Some(Trouble::Body(body)) => packed(seen, Reply { body, ..Reply::json(&Value::Null) }),
+            Some(Trouble::Html(status)) => page(&format!("{status} Sorry"), ("Via", "a gateway")),
+            Some(Trouble::Redirect(to)) => page("302 Found", ("Location", &to)),
+            Some(Trouble::Cut) => {
+                let whole = packed(seen, state.answer(seen));
+                return Some(Ending::BreakOff(whole[..whole.len() - 9].to_vec()));
+            }
+        }))
+    }
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut packed = Vec::new();
-    let level = flate2::Compression::default();
-    flate2::read::GzEncoder::new(Cursor::new(bytes), level).read_to_end(&mut packed).expect("memory");
-    packed
-}
-
-fn header(name: &str, value: &str) -> Header {
-    Header::from_bytes(name, value).expect("a header")
+/// An answer, packed if the caller can unpack it.
+fn packed(seen: &Seen, reply: Reply) -> Vec<u8> {
+    let packs = seen.header("accept-encoding").is_some_and(|accepted| accepted.contains("gzip"));
+    let mut headers = vec![("Content-Type", reply.content_type.as_str())];
+    headers.extend(reply.disposition.as_deref().map(|disposition| ("Content-Disposition", disposition)));
+    if !packs {
+        return http::answer("200 OK", &headers, &reply.body);
+    }
+    headers.push(("Content-Encoding", "gzip"));
+    http::answer("200 OK", &headers, &http::gzip(&reply.body))
 }
