@@ -195,7 +195,7 @@ fn upload(session: &Session, command: &Command) -> Result<(), Failure> {
     if title.is_some() || introduction.is_some() {
         let (title, introduction) =
             (title.clone().unwrap_or_default(), introduction.clone().unwrap_or_default());
-        question.body = Some(json!({"title": title, "introduction": introduction}));
+        question.body = Some(json!({"description": {"title": title, "introduction": introduction}}));
     }
     let row = if *permanent { UPLOAD_PERMANENT } else { UPLOAD };
     let Some(answer) = session.ask(row, &question)? else { return Ok(()) };

@@ -40,7 +40,7 @@ impl Transfer {
     }
 
     /// From the start: a file that is sent again begins again.
-    pub(super) fn wrap_read(&self, reader: impl Read) -> impl Read {
+    pub(super) fn wrap_read<R: Read>(&self, reader: R) -> impl Read + use<R> {
         self.0.set_position(0);
         self.0.wrap_read(reader)
     }

@@ -115,9 +115,10 @@ impl Session {
             return self.rehearse(target, question).map(|()| None);
         }
         let query = question.query_texts();
-        let description = question.body.as_ref().map(ToString::to_string);
+        let description = question.body.as_ref().and_then(|body| body.get("description"));
+        let description = description.map(ToString::to_string);
         let opened = file.as_ref().map(|file| (file, Transfer::of(file.bytes)));
-        let open = || -> io::Result<Box<dyn Read + '_>> {
+        let open = || -> io::Result<Box<dyn Read>> {
             let Some((file, transfer)) = &opened else { return Ok(Box::new(io::empty())) };
             Ok(Box::new(transfer.wrap_read(File::open(file.path)?)))
         };
