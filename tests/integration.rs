@@ -4,6 +4,7 @@ mod support;
 
 mod access_token;
 mod api_client;
+mod api_commands;
 mod bad_input;
 mod binary;
 mod cgi_process;

@@ -3,6 +3,8 @@
 //! Rows are constants. What a call is checked against, what the help says and what a stand-in for WeChat refuses all
 //! follow from them; see [`check`](super::check) for how a field is found in a call.
 
+use std::fmt;
+
 use super::format::Format;
 use super::who::Who;
 use super::{Auth, Method};
@@ -167,6 +169,32 @@ pub enum Limit {
     ByName(&'static [(&'static str, Limit)]),
     /// A file of one of these formats, of at most so many bytes.
     File(&'static [Format], u64),
+}
+
+/// The limit in words; nothing if there is none.
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Bytes(max) => write!(f, "at most {max} bytes"),
+            Self::Chars(max) => write!(f, "at most {max} characters"),
+            Self::Columns(max) => write!(f, "at most {max} columns, of which a Chinese character takes two"),
+            Self::Range(min, i64::MAX) => write!(f, "{min} or more"),
+            Self::Range(min, max) => write!(f, "{min} to {max}"),
+            Self::Items(min, usize::MAX) => write!(f, "{min} or more elements"),
+            Self::Items(min, max) => write!(f, "{min} to {max} elements"),
+            Self::OneOf(values) => write!(f, "one of {}", values.join(", ")),
+            Self::Form { says, example, .. } => write!(f, "{says}, as {example}"),
+            Self::ByName(limits) => {
+                let words: Vec<_> = limits.iter().map(|(name, limit)| format!("{name}: {limit}")).collect();
+                f.write_str(&words.join("; "))
+            }
+            Self::File(formats, max) => {
+                let names: Vec<_> = formats.iter().map(ToString::to_string).collect();
+                write!(f, "{}, at most {max} bytes", names.join(", "))
+            }
+        }
+    }
 }
 
 impl Endpoint {

@@ -105,7 +105,7 @@ fn filler(endpoint: &Endpoint, field: &Field) -> Value {
 }
 
 /// Puts a value at a path, and what it stands in if that is not there.
-fn put(root: &mut Value, path: &str, value: &Value) {
+pub fn put(root: &mut Value, path: &str, value: &Value) {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let (name, is_list) = (name.trim_end_matches("[]"), name.ends_with("[]"));
     let name = if name == "*" { "keyword1" } else { name };

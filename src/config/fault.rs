@@ -362,8 +362,19 @@ const SECRET_KEYS: [&str; 7] = [
 ];
 
 /// Keys of the account and the store that everybody may read the values of, and where a secret lies.
-const HARMLESS_KEYS: [&str; 10] =
-    ["app_id", "mode", "original_id", "verified", "path", "file", "journal", "prefix", "timeout", "ca"];
+const HARMLESS_KEYS: [&str; 11] = [
+    "app_id",
+    "mode",
+    "original_id",
+    "verified",
+    "kind",
+    "path",
+    "file",
+    "journal",
+    "prefix",
+    "timeout",
+    "ca",
+];
 
 /// The bytes of the secrets that stand in `line`, one after the other, also where the line is no TOML. In the table of
 /// the account that is every value whose key is not known to be harmless; elsewhere, those of keys that are called like

@@ -27,6 +27,7 @@ use log::LevelFilter;
 use toml::de::DeTable;
 
 use crate::api::ApiSettings;
+use crate::api::who::AccountKind;
 use crate::logging::{self, RotatingFile};
 use crate::rules::Rules;
 use crate::secret::Secret;
@@ -83,6 +84,8 @@ pub struct AccountSettings {
     pub original_id: Option<String>,
     /// Whether the account is verified (微信认证).
     pub verified: bool,
+    /// What kind of account it is, if the config says so.
+    pub kind: Option<Family>,
     /// The path of the URL in the console, without a slash at its end; `None` takes any.
     pub path: Option<String>,
 }
@@ -180,7 +183,45 @@ fn faults_of_broken(text: &str, folder: &Path) -> Vec<Fault> {
     all
 }
 
+/// The kinds of accounts, whether verified or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// 公众号 (订阅号)
+    Subscription,
+    /// 服务号
+    Service,
+    /// 测试号
+    Test,
+}
+
+impl Family {
+    fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "subscription" => Ok(Self::Subscription),
+            "service" => Ok(Self::Service),
+            "test" => Ok(Self::Test),
+            _ => Err(format!(
+                "`{name}` is none of \"subscription\" (公众号), \"service\" (服务号), \"test\" (测试号)"
+            )),
+        }
+    }
+}
+
 impl AccountSettings {
+    /// What the account may be, as far as the config says.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<AccountKind> {
+        match (self.kind, self.verified) {
+            (Some(Family::Test), _) => vec![AccountKind::Test],
+            (Some(Family::Subscription), false) => vec![AccountKind::Subscription],
+            (Some(Family::Subscription), true) => vec![AccountKind::VerifiedSubscription],
+            (Some(Family::Service), false) => vec![AccountKind::Service],
+            (Some(Family::Service), true) => vec![AccountKind::VerifiedService],
+            (None, false) => vec![AccountKind::Subscription, AccountKind::Service],
+            (None, true) => vec![AccountKind::VerifiedSubscription, AccountKind::VerifiedService],
+        }
+    }
+
     fn read(table: Table<'_>, folder: &Path) -> Self {
         let secret = |key| value::secret(&table, key, folder);
         let aes_key = |key: &'static str| {
@@ -208,6 +249,7 @@ impl AccountSettings {
             mode: table.parsed("mode", AcceptedMode::parse).unwrap_or_default(),
             original_id: table.string("original_id"),
             verified: table.flag("verified").unwrap_or(false),
+            kind: table.parsed("kind", Family::parse),
             path: table.parsed("path", callback_path),
         };
         settings.check_key(&table);

@@ -15,4 +15,5 @@ pub mod message;
 pub mod mode;
 pub mod reply;
 pub mod signature;
+pub mod web;
 pub mod xml;

@@ -20,7 +20,7 @@ mod wire;
 
 pub(crate) use answer::{Answer, element, elements};
 pub(crate) use door::Door;
-pub(crate) use fake_wechat::{APP_ID, APP_SECRET, FakeWechat, MEDIA, Trouble};
+pub(crate) use fake_wechat::{APP_ID, APP_SECRET, FOLLOWERS, FakeWechat, ITEMS, MEDIA, Trouble};
 pub(crate) use fastcgi::answer_on;
 pub(crate) use load::Load;
 pub(crate) use machine::Machine;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::tokens::Refusal;
-use super::{Reply, Seen};
+use super::{Reply, Seen, listed};
 
 /// The bytes of every file that can be fetched.
 pub(crate) const MEDIA: &[u8] = b"\xff\xd8\xff\xe0 a picture \xff\xd9";
@@ -13,11 +13,11 @@ pub(super) fn answer(seen: &Seen) -> Result<Reply, Refusal> {
     let json = match (seen.method.as_str(), seen.path.as_str()) {
         ("GET", "/cgi-bin/ticket/getticket") => ticket(seen)?,
         ("GET", "/cgi-bin/getcallbackip") => json!({"ip_list": ["101.226.103.0/25"]}),
-        ("POST", "/cgi-bin/message/custom/send") => custom_message(seen)?,
+        ("POST", "/cgi-bin/message/custom/send") if is_text(seen) => custom_message(seen)?,
         ("POST", "/cgi-bin/media/upload") => uploaded(seen)?,
         ("GET", "/cgi-bin/media/get") => return media(seen),
         ("GET", "/sns/oauth2/access_token") => json!({"openid": "oSomebody", "scope": "snsapi_base"}),
-        _ => return Err((40066, "invalid url")),
+        _ => return listed::answer(seen),
     };
     Ok(Reply::json(&json))
 }
@@ -27,6 +27,10 @@ fn ticket(seen: &Seen) -> Result<Value, Refusal> {
     let kind = kind.ok_or((40097, "invalid args"))?;
     let ticket = format!("{kind}-{}", "kgt8ON7yVITDhtdwci0qeTFu".repeat(3));
     Ok(json!({"errcode": "0", "errmsg": "ok", "ticket": ticket, "expires_in": 7200}))
+}
+
+fn is_text(seen: &Seen) -> bool {
+    seen.json().is_ok_and(|body| body["msgtype"] == "text")
 }
 
 fn custom_message(seen: &Seen) -> Result<Value, Refusal> {

@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod http;
+mod listed;
 mod menus;
 mod tokens;
 
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use super::processes::PATIENCE;
 pub(crate) use endpoints::MEDIA;
 use http::Ending;
+pub(crate) use listed::{FOLLOWERS, ITEMS};
 use tokens::{Refusal, Tokens};
 
 /// The account that it knows.
