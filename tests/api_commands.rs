@@ -552,10 +552,7 @@ fn files_are_looked_at_sent_and_fetched() {
     let desk = Desk::new();
     let picture = desk.put("猫 \"1\".jpg", MEDIA);
     let film = desk.put("film.mp4", b"\0\0\0\x20ftypisom film");
-    assert_eq!(
-        desk.does(&["media", "upload", &picture]),
-        format!("media-{}\n", String::from_utf8_lossy(MEDIA).len())
-    );
+    assert_eq!(desk.does(&["media", "upload", &picture]), format!("media-{}\n", MEDIA.len()));
     assert_eq!(desk.fake.last("/cgi-bin/media/upload").param("type"), Some("image"));
     assert_eq!(desk.does(&["media", "upload", &picture, "--permanent"]), "PERMANENT\n");
     assert_eq!(desk.does(&["media", "upload", &picture, "--inline"]), "http://mmbiz.qpic.cn/inline\n");

@@ -127,7 +127,7 @@ impl Api {
     /// The API as one account calls it, sharing what WeChat hands out with all who use the same store.
     pub fn new(settings: ApiSettings, credentials: Credentials, store: &Arc<dyn Store>) -> Self {
         // A ticket may have to wait for an access_token.
-        let (limit, ticket_limit) = (settings.timeout, settings.timeout * 3);
+        let (limit, ticket_limit) = (settings.timeout, settings.timeout * 2);
         let shared = |what: &'static str, fetch_limit| {
             Shared::new(what.to_owned(), Arc::clone(store), Terms { what, margin: MARGIN, fetch_limit })
         };
