@@ -148,7 +148,9 @@ fn content(row: &Endpoint, seen: &Seen, body: &Value) -> Value {
             let life = body.get("expire_seconds").cloned();
             let mut code =
                 json!({"ticket": "gQH47joA+/==", "url": "http://weixin.qq.com/q/kZgfwMTm72WWPkovabbI"});
-            life.into_iter().for_each(|life| code["expire_seconds"] = life);
+            if let Some(life) = life {
+                code["expire_seconds"] = life;
+            }
             code
         }
         "message/template/send" => json!({"errcode": 0, "errmsg": "ok", "msgid": 200_228_332}),
