@@ -4,16 +4,23 @@
 //! request to the response. `config` is paid when it has changed.
 
 use std::fmt::Write;
+use std::io::{Read, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use divan::{Bencher, black_box};
 use wxcgi::account::Account;
+use wxcgi::api::{Api, ApiSettings, Credentials};
 use wxcgi::clock::unix_seconds;
 use wxcgi::config::{Config, Thoroughness};
 use wxcgi::gateway::call;
 use wxcgi::http::{Params, Request};
 use wxcgi::rules::{Captures, Rules, Scope, Template};
+use wxcgi::secret::Secret;
+use wxcgi::store::Store;
+use wxcgi::store::sqlite::{Journal, Sqlite};
 use wxcgi::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use wxcgi::wechat::envelope::envelope_xml;
 use wxcgi::wechat::message::Message;
@@ -107,6 +114,50 @@ fn seal(bencher: Bencher) {
         let encrypt = seal_envelope(black_box(&reply), &key, APP_ID, [7; 16]);
         envelope_xml(&encrypt, TOKEN, 1_700_000_000, NONCE)
     });
+}
+
+// --- What processes share ------------------------------------------------------------------------------------------
+
+/// The access_token in a process that lives on: FastCGI.
+#[divan::bench]
+fn access_token_in_memory(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let api = api_with_access_token(folder.path());
+    bencher.bench(|| api.access_token().expect("an access_token"));
+}
+
+/// The same in a process that was just started: it opens the store.
+#[divan::bench]
+fn access_token_from_store(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a folder");
+    api_with_access_token(folder.path()).access_token().expect("an access_token");
+    bencher
+        .bench(|| api(folder.path(), "http://127.0.0.1:1".into()).access_token().expect("an access_token"));
+}
+
+fn api(folder: &Path, base_url: String) -> Api {
+    let store: Arc<dyn Store> =
+        Arc::new(Sqlite::new(folder.join("state.db"), Journal::default(), PATIENCE, APP_ID));
+    let credentials = Credentials { app_id: Some(APP_ID.into()), app_secret: Some(Secret::new(TOKEN)) };
+    Api::new(ApiSettings { base_url, ..ApiSettings::default() }, credentials, &store)
+}
+
+/// An API that has fetched an access_token, from a server that answers once.
+fn api_with_access_token(folder: &Path) -> Api {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let api = api(folder, format!("http://{}", listener.local_addr().expect("an address")));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().expect("a call");
+            // The request is as long as its length says; all that counts is that it is there.
+            stream.read_exact(&mut [0; 64]).expect("a request");
+            let body = format!("{{\"access_token\":\"{}\",\"expires_in\":7200}}", "x".repeat(160));
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+                .expect("a caller");
+        });
+        api.access_token().expect("an access_token");
+    });
+    api
 }
 
 // --- What CGI does beforehand, and all together ----------------------------------------------------------------------

@@ -9,13 +9,17 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use wxcgi::api::access_token::Force;
 use wxcgi::api::{Api, ApiSettings, Call, Credentials, TokenSource};
 use wxcgi::secret::Secret;
 use wxcgi::store::Store;
+use wxcgi::store::redis::{Address, Redis};
 use wxcgi::store::sqlite::{Journal, Sqlite};
 
+use crate::store::RedisServer;
 use crate::support::{
-    APP_ID, APP_SECRET, FakeWechat, Process, Trouble, output_in_time, program, wait_until, write_config,
+    APP_ID, APP_SECRET, FakeWechat, PATIENCE, Process, Trouble, output_in_time, program, repository,
+    wait_until, write_config,
 };
 
 const STABLE: &str = "/cgi-bin/stable_token";
@@ -27,13 +31,20 @@ const ANY_CALL: &str = "/cgi-bin/getcallbackip";
 #[derive(Debug)]
 struct Machine {
     folder: tempfile::TempDir,
+    redis: Option<String>,
 }
 
 impl Machine {
     fn new(config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         write_config(&folder.path().join("wxcgi.toml"), config);
-        Self { folder }
+        Self { folder, redis: None }
+    }
+
+    /// One that shares with others what a Redis keeps.
+    fn with_redis(config: &str, redis: &RedisServer) -> Self {
+        let store = format!("[store]\nurl = \"{}\"\ntimeout = \"4s\"\n", redis.url());
+        Self { redis: Some(redis.url()), ..Self::new(&format!("{config}\n{store}")) }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -70,8 +81,13 @@ impl Machine {
         let credentials =
             Credentials { app_id: Some(APP_ID.to_owned()), app_secret: Some(Secret::new(APP_SECRET)) };
         let path = self.folder.path().join("state/state.db");
-        let store: Arc<dyn Store> =
-            Arc::new(Sqlite::new(path, Journal::default(), Duration::from_secs(20), APP_ID));
+        let store: Arc<dyn Store> = match &self.redis {
+            None => Arc::new(Sqlite::new(path, Journal::default(), PATIENCE, APP_ID)),
+            Some(url) => {
+                let address = Address::parse(&Secret::new(url), None).expect("a URL");
+                Arc::new(Redis::new(address, PATIENCE, "wxcgi", APP_ID))
+            }
+        };
         Api::new(settings, credentials, &store)
     }
 }
@@ -82,63 +98,99 @@ fn line_of(output: &Output) -> String {
     text.strip_suffix('\n').expect("a line").to_owned()
 }
 
+/// Starts so many processes that print the access_token, from these machines in turn.
+fn start_many(count: usize, machines: &[Machine]) -> Vec<Child> {
+    machines.iter().cycle().take(count).map(|machine| machine.start(&["token", "get"])).collect()
+}
+
 #[test]
 fn two_hundred_processes_that_need_it_at_once_fetch_it_once() {
-    for source in ["stable", "classic"] {
+    for (source, path) in [("stable", STABLE), ("classic", CLASSIC)] {
         let fake = FakeWechat::start();
-        let machine = Machine::new(&fake.config(&format!("token = \"{source}\"")));
-        let path = if source == "stable" { STABLE } else { CLASSIC };
-        fake.hold(path);
-        let processes: Vec<Child> = (0..200).map(|_| machine.start(&["token", "get"])).collect();
-        fake.was_called(path, 1);
-        fake.release();
-        let printed: Vec<String> =
-            processes.into_iter().map(|process| line_of(&output_in_time(process))).collect();
-        assert_eq!(printed.len(), 200);
-        assert_eq!(fake.fetches(), 1);
-        assert!(printed.iter().all(|line| fake.access_tokens() == [line.as_str()]));
+        let config = fake.config(&format!("token = \"{source}\""));
+        two_hundred_fetch_once(&fake, path, &[Machine::new(&config)]);
     }
+}
+
+#[test]
+fn two_hundred_processes_of_two_hosts_fetch_it_once() {
+    let (fake, redis) = (FakeWechat::start(), RedisServer::start(&[]));
+    let config = fake.config("token = \"classic\"");
+    two_hundred_fetch_once(&fake, CLASSIC, &[0, 1].map(|_| Machine::with_redis(&config, &redis)));
+}
+
+fn two_hundred_fetch_once(fake: &FakeWechat, path: &str, machines: &[Machine]) {
+    fake.hold(path);
+    let processes = start_many(200, machines);
+    fake.was_called(path, 1);
+    fake.release();
+    let printed: Vec<String> =
+        processes.into_iter().map(|process| line_of(&output_in_time(process))).collect();
+    assert_eq!(printed.len(), 200);
+    assert_eq!(fake.fetches(), 1);
+    assert!(printed.iter().all(|line| fake.access_tokens() == [line.as_str()]));
 }
 
 #[test]
 fn a_fetch_that_is_killed_is_done_by_another_process() {
-    let fake = FakeWechat::start();
-    let machine = Machine::new(&fake.config("timeout = \"1s\""));
-    fake.hold(STABLE);
-    let mut holder = machine.start(&["token", "get"]);
-    fake.was_called(STABLE, 1);
-    let others: Vec<Child> = (0..10).map(|_| machine.start(&["token", "get"])).collect();
-    Process::of(&holder).gets(Signal::KILL);
-    holder.wait().expect("our child");
-    fake.release();
-    for other in others {
-        line_of(&output_in_time(other));
+    let (fake, redis) = (FakeWechat::start(), RedisServer::start(&[]));
+    let config = fake.config("timeout = \"1s\"");
+    for machine in [Machine::new(&config), Machine::with_redis(&config, &redis)] {
+        let before = fake.fetches();
+        fake.hold(STABLE);
+        let mut holder = machine.start(&["token", "get"]);
+        fake.was_called(STABLE, before + 1);
+        let others = start_many(10, std::slice::from_ref(&machine));
+        Process::of(&holder).gets(Signal::KILL);
+        holder.wait().expect("our child");
+        fake.release();
+        for other in others {
+            line_of(&output_in_time(other));
+        }
+        assert_eq!(fake.fetches(), before + 2);
     }
-    assert_eq!(fake.fetches(), 2);
 }
 
 #[test]
 fn of_fifty_whose_access_token_is_refused_one_fetches_another() {
-    for source in [TokenSource::Stable, TokenSource::Classic] {
-        let fake = FakeWechat::start();
-        let machine = Machine::new("");
-        let (ready, start) = (Barrier::new(51), Barrier::new(51));
-        thread::scope(|scope| {
-            for _ in 0..50 {
-                scope.spawn(|| {
-                    let api = machine.api(&fake, ApiSettings { token: source, ..ApiSettings::default() });
-                    api.call(&Call::get(ANY_CALL, &[])).expect("an answer");
-                    ready.wait();
-                    start.wait();
-                    api.call(&Call::get(ANY_CALL, &[])).expect("an answer");
-                });
-            }
-            ready.wait();
-            fake.void_access_tokens();
-            start.wait();
-        });
-        assert_eq!(fake.fetches(), 2, "{source:?}");
+    let redis = RedisServer::start(&[]);
+    for machine in [Machine::new(""), Machine::with_redis("", &redis)] {
+        for source in [TokenSource::Stable, TokenSource::Classic] {
+            fifty_fetch_one_more(&machine, source);
+        }
     }
+}
+
+fn fifty_fetch_one_more(machine: &Machine, source: TokenSource) {
+    let fake = FakeWechat::start();
+    let settings = || ApiSettings { token: source, ..ApiSettings::default() };
+    // What an earlier stand-in has handed out is none of this one's.
+    machine.api(&fake, settings()).refresh_access_token(Force::No).expect("an access_token");
+    let (ready, start) = (Barrier::new(51), Barrier::new(51));
+    thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| {
+                let api = machine.api(&fake, settings());
+                api.call(&Call::get(ANY_CALL, &[])).expect("an answer");
+                ready.wait();
+                start.wait();
+                api.call(&Call::get(ANY_CALL, &[])).expect("an answer");
+            });
+        }
+        ready.wait();
+        fake.void_access_tokens();
+        start.wait();
+    });
+    assert_eq!(fake.fetches(), 2, "{source:?}");
+}
+
+#[test]
+fn a_redis_that_is_away_is_an_error_and_no_reason_to_fetch() {
+    let (fake, redis) = (FakeWechat::start(), RedisServer::start(&[]));
+    let machine = Machine::with_redis(&fake.config(""), &redis);
+    drop(redis);
+    assert!(machine.complaint(&["token", "get"]).contains("the store "), "no word of the store");
+    assert_eq!(fake.fetches(), 0);
 }
 
 #[test]
@@ -163,7 +215,7 @@ fn a_new_one_is_there_before_the_old_one_ends() {
         api.call(&Call::get(ANY_CALL, &[])).expect("an answer");
         machine.access_token() != first
     });
-    assert_eq!((fake.fetches(), fake.access_tokens().len()), (2, 2));
+    assert_eq!(fake.access_tokens().len(), 2);
 }
 
 #[test]
@@ -198,6 +250,28 @@ fn a_machine_that_is_not_in_the_whitelist_is_told_the_line_to_add() {
     fake.shut_out(false);
     let printed = [line_of(&machine.run(&["token", "refresh"])), machine.access_token()];
     assert!(printed.iter().all(|line| fake.access_tokens() == [line.as_str()]));
+}
+
+#[test]
+fn the_readmes_show_what_is_said() {
+    let fake = FakeWechat::start();
+    let machine = Machine::new(&fake.config(""));
+    let host = fake.base_url().replace("http://", "");
+    let said = |trouble: Option<Trouble>| {
+        fake.troubles(STABLE, trouble);
+        let complaint = machine.complaint(&["token", "refresh"]).replace(&host, "api.weixin.qq.com");
+        let (before, after) = complaint.split_once("rid: ").expect("a rid");
+        (before.to_owned(), after.split_once('`').expect("its end").1.trim_end().to_owned())
+    };
+    fake.shut_out(true);
+    let complaints = [said(None), said(Some(Trouble::Errcode(40125, "invalid appsecret")))];
+    for name in ["README.md", "README.zh-CN.md"] {
+        let readme = fs::read_to_string(repository().join(name)).expect(name);
+        let shows = |(before, after): &(String, String)| {
+            readme.lines().any(|line| line.starts_with(before) && line.ends_with(after))
+        };
+        assert!(complaints.iter().all(shows), "{name} does not show {complaints:#?}");
+    }
 }
 
 #[test]
@@ -388,7 +462,7 @@ fn the_store_with_the_access_token_is_its_owners() {
     let state = machine.folder.path().join("state");
     let files: Vec<_> =
         fs::read_dir(&state).expect("a folder").map(|file| file.expect("a file").path()).collect();
-    assert!(files.iter().any(|file| file == &state.join("state.db")), "{files:?}");
+    assert!(!files.is_empty());
     let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o077;
     assert!(files.iter().all(|file| mode(file) == 0) && mode(&state) == 0, "{files:?}");
 }

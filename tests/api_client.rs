@@ -178,6 +178,16 @@ fn redirects_are_not_followed() {
 }
 
 #[test]
+fn another_server_can_be_asked_but_learns_nothing() {
+    let (desk, elsewhere) = (Desk::new(), FakeWechat::start());
+    let address = format!("{}/sns/oauth2/access_token", elsewhere.base_url());
+    desk.api.call(&Call { auth: Auth::None, ..Call::get(&address, &[]) }).expect("an answer");
+    assert_eq!(elsewhere.last("/sns/oauth2/access_token").query, []);
+    let error = desk.api.call(&Call::get(&address, &[])).expect_err("no access_token for others");
+    assert_eq!((elsewhere.calls(), desk.fake.count(LIST)), (1, 0), "{error}");
+}
+
+#[test]
 fn answers_with_bare_control_characters_are_read() {
     let desk = Desk::new();
     desk.fake.troubles(LIST, [Trouble::Body(b"{\"remark\":\"a\tb\x01\",\r\n\"bad\":\"\xff\"}\n".to_vec())]);
@@ -267,7 +277,7 @@ fn nothing_shows_a_secret() {
     {
         desk.fake.troubles(SEND, [trouble]);
         let error = desk.sends("x").expect_err("no answer");
-        shown.push_str(&format!("{error} {error:?}"));
+        shown = format!("{shown} {error} {error:?}");
     }
     let bad_path = Call::get("/cgi-bin/a b\u{1}", &[]);
     shown.push_str(&desk.api.call(&bad_path).expect_err("no path").to_string());

@@ -181,7 +181,7 @@ impl<R: Read> Read for Exactly<R> {
 mod tests {
     use super::*;
 
-    fn file<'a>(open: &'a dyn Fn() -> io::Result<Box<dyn Read>>, length: u64) -> Multipart<'a> {
+    fn file(open: &dyn Fn() -> io::Result<Box<dyn Read>>, length: u64) -> Multipart<'_> {
         let (name, content_type) = ("media", "image/jpeg");
         Multipart { name, filename: "猫 \"1\".jpg", content_type, length, open, field: None }
     }

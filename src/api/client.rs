@@ -107,6 +107,10 @@ impl Client {
 
     /// Sends a call once; gives the answer with its body still to be read.
     fn send(&self, call: &Call<'_>, proof: Proof<'_>, limit: Duration) -> Result<Answer, ApiError> {
+        if is_whole(call.path) && !proof.is_empty() {
+            // Another server is not to learn who we are.
+            return Err(self.transport(Reach::Hopeless, "is the only one that gets an access_token").into());
+        }
         let started = Instant::now();
         let sent = self.send_by(self.agent()?, call, proof, limit);
         let response = sent.map_err(|error| self.unanswered(call, error, limit))?;

@@ -122,7 +122,7 @@ impl Api {
     /// The API as one account calls it, sharing what WeChat hands out with all who use the same store.
     pub fn new(settings: ApiSettings, credentials: Credentials, store: &Arc<dyn Store>) -> Self {
         // A ticket may have to wait for an access_token.
-        let (limit, ticket_limit) = (settings.timeout, settings.timeout * 3);
+        let (limit, ticket_limit) = (settings.timeout, settings.timeout * 2);
         let shared = |name, limit| Shared::new(name, Arc::clone(store), limit);
         Self {
             client: Client::new(settings),

@@ -144,7 +144,7 @@ impl Shared {
             }
             match self.store.lease(self.name, holder, self.fetch_limit + LEASE_SLACK)? {
                 Lease::Held { generation } => {
-                    let result = self.fetch(generation, fetch, asked);
+                    let result = self.fetch(generation, fetch, asked, until);
                     if let Err(error) = self.store.release(self.name, holder) {
                         log::warn!(target: self.name, "{error}; the others wait a little longer");
                     }
@@ -189,7 +189,13 @@ impl Shared {
     }
 
     /// Fetches it: the lease is ours.
-    fn fetch(&self, generation: u64, fetch: Fetch<'_>, asked: Asked) -> Result<Issued, ApiError> {
+    fn fetch(
+        &self,
+        generation: u64,
+        fetch: Fetch<'_>,
+        asked: Asked,
+        until: Instant,
+    ) -> Result<Issued, ApiError> {
         // Look again once the lease is held: another process may have fetched while we came for it. With access_tokens
         // of the classic kind WeChat keeps only the latest, so that fifty processes that each fetch one would leave
         // forty-nine holding a dead one.
@@ -200,15 +206,18 @@ impl Shared {
             return Ok(self.remember(issued));
         }
         let started = Instant::now();
-        match fetch(started + self.fetch_limit) {
+        match fetch(until.min(started + self.fetch_limit)) {
             Ok(Issued { value, expires_in }) => {
                 let expires_in = expires_in.saturating_sub(started.elapsed());
                 log::info!(target: self.name, "fetched a new one, valid for {} s", expires_in.as_secs());
                 self.keep(generation, Issued { value, expires_in })
             }
             Err(error) => {
-                log::error!(target: self.name, "{error}");
-                self.cool_down(&error);
+                // What else there is, has a pause of its own or ends by itself.
+                if matches!(error, ApiError::Refused(_) | ApiError::Transport(_)) {
+                    log::error!(target: self.name, "{error}");
+                    self.cool_down(&error);
+                }
                 found.as_ref().and_then(Found::usable).ok_or(error)
             }
         }

@@ -6,3 +6,5 @@ mod redis;
 mod server;
 mod subject;
 mod suite;
+
+pub(crate) use server::RedisServer;

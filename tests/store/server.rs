@@ -16,7 +16,7 @@ use wxcgi::store::redis::{Address, Redis};
 
 /// A server on a port and a socket of its own; it ends with this.
 #[derive(Debug)]
-pub(super) struct RedisServer {
+pub(crate) struct RedisServer {
     folder: tempfile::TempDir,
     port: u16,
     options: Vec<String>,
@@ -25,7 +25,7 @@ pub(super) struct RedisServer {
 
 impl RedisServer {
     /// Starts one with these further options, and waits until it answers.
-    pub(super) fn start(options: &[&str]) -> Self {
+    pub(crate) fn start(options: &[&str]) -> Self {
         need("redis-server");
         collect();
         let options = options.iter().map(|option| (*option).to_owned()).collect();
@@ -72,7 +72,7 @@ impl RedisServer {
         self.folder.path().join("redis.sock")
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 

@@ -59,6 +59,9 @@ pub(crate) struct Seen {
     pub(crate) body: Vec<u8>,
 }
 
+/// What gateways show to people.
+const PAGE: &[u8] = b"<html><body><h1>Sorry</h1></body></html>";
+
 /// What the stand-in does instead of an answer.
 #[derive(Debug, Clone)]
 pub(crate) enum Trouble {
@@ -307,18 +310,17 @@ impl Shared {
         if state.ended {
             return None;
         }
-        const PAGE: &[u8] = b"<html><body><h1>Sorry</h1></body></html>";
         let page =
             |status: &str, location| http::answer(status, &[("Content-Type", "text/html"), location], PAGE);
         Some(Ending::Answer(match trouble {
             None if seen.method == "CONNECT" => b"HTTP/1.1 200 Connection established\r\n\r\n".to_vec(),
-            None | Some(Trouble::Hang) => packed(seen, state.answer(seen)),
-            Some(Trouble::Errcode(errcode, errmsg)) => packed(seen, state.refuse((errcode, errmsg))),
-            Some(Trouble::Body(body)) => packed(seen, Reply { body, ..Reply::json(&Value::Null) }),
+            None | Some(Trouble::Hang) => packed(seen, &state.answer(seen)),
+            Some(Trouble::Errcode(errcode, errmsg)) => packed(seen, &state.refuse((errcode, errmsg))),
+            Some(Trouble::Body(body)) => packed(seen, &Reply { body, ..Reply::json(&Value::Null) }),
             Some(Trouble::Html(status)) => page(&format!("{status} Sorry"), ("Via", "a gateway")),
             Some(Trouble::Redirect(to)) => page("302 Found", ("Location", &to)),
             Some(Trouble::Cut) => {
-                let whole = packed(seen, state.answer(seen));
+                let whole = packed(seen, &state.answer(seen));
                 return Some(Ending::BreakOff(whole[..whole.len() - 9].to_vec()));
             }
         }))
@@ -326,7 +328,7 @@ impl Shared {
 }
 
 /// An answer, packed if the caller can unpack it.
-fn packed(seen: &Seen, reply: Reply) -> Vec<u8> {
+fn packed(seen: &Seen, reply: &Reply) -> Vec<u8> {
     let packs = seen.header("accept-encoding").is_some_and(|accepted| accepted.contains("gzip"));
     let mut headers = vec![("Content-Type", reply.content_type.as_str())];
     headers.extend(reply.disposition.as_deref().map(|disposition| ("Content-Disposition", disposition)));

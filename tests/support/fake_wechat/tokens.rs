@@ -78,7 +78,7 @@ impl Tokens {
         let distrusts = self.distrusts_stable;
         let current = self.issued.iter_mut().rev().find(|token| token.is_stable);
         let current = current.filter(|token| token.expires > now && (distrusts || token.voided.is_none()));
-        let may_force = self.forced.last().is_none_or(|last| now - *last >= FORCE_PAUSE);
+        let may_force = self.forced.last().is_none_or(|last| now >= *last + FORCE_PAUSE);
         match current {
             Some(token) if force && may_force => {
                 if self.forced.len() == MAX_FORCED {
@@ -88,8 +88,8 @@ impl Tokens {
                 self.forced.push(now);
             }
             // Near its end the platform renews it by itself; both are taken then.
-            Some(token) if token.expires - now > OVERLAP.min(self.life / 2) => {
-                return Ok((token.value.clone(), (token.expires - now).as_secs()));
+            Some(token) if token.expires > now + OVERLAP.min(self.life / 2) => {
+                return Ok((token.value.clone(), token.expires.saturating_sub(now).as_secs()));
             }
             _ => {}
         }
