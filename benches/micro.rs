@@ -4,18 +4,26 @@
 //! request to the response. `config` is paid when it has changed.
 
 use std::fmt::Write;
+use std::io::{Read, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use divan::{Bencher, black_box};
-use wxcgi::account::Account;
+use wxcgi::account::{Account, Surroundings};
+use wxcgi::api::{Api, ApiSettings, Credentials};
 use wxcgi::clock::unix_seconds;
 use wxcgi::config::load::{Service, open_for_service};
 use wxcgi::config::places::Origin;
 use wxcgi::config::{Config, Thoroughness};
 use wxcgi::gateway::call;
 use wxcgi::http::{Params, Request};
-use wxcgi::rules::{Captures, Circumstance, Rules, Scope, Session, Tables, Template};
+use wxcgi::rules::{Captures, Circumstance, NoLibrary, Rules, Scope, Session, Tables, Template};
+use wxcgi::secret::Secret;
+use wxcgi::store::redis::{Address, Redis};
+use wxcgi::store::sqlite::{Journal, Sqlite};
+use wxcgi::store::{Holder, Store};
 use wxcgi::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use wxcgi::wechat::envelope::envelope_xml;
 use wxcgi::wechat::message::Message;
@@ -162,6 +170,7 @@ fn template(bencher: Bencher, source: &str) {
         tables: &tables,
         session: &session,
         now,
+        media: &NoLibrary,
     };
     bencher.bench(|| template.render_text(black_box(&scope)).map(|text| text.len()));
 }
@@ -180,6 +189,50 @@ fn seal(bencher: Bencher) {
     });
 }
 
+// --- What processes share ------------------------------------------------------------------------------------------
+
+/// The access_token in a process that lives on: FastCGI.
+#[divan::bench]
+fn access_token_in_memory(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let api = api_with_access_token(folder.path());
+    bencher.bench(|| api.access_token().expect("an access_token"));
+}
+
+/// The same in a process that was just started: it opens the store.
+#[divan::bench]
+fn access_token_from_store(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a folder");
+    api_with_access_token(folder.path()).access_token().expect("an access_token");
+    bencher
+        .bench(|| api(folder.path(), "http://127.0.0.1:1".into()).access_token().expect("an access_token"));
+}
+
+fn api(folder: &Path, base_url: String) -> Api {
+    let store: Arc<dyn Store> =
+        Arc::new(Sqlite::new(folder.join("state.db"), Journal::default(), PATIENCE, APP_ID));
+    let credentials = Credentials { app_id: Some(APP_ID.into()), app_secret: Some(Secret::new(TOKEN)) };
+    Api::new(ApiSettings { base_url, ..ApiSettings::default() }, credentials, &store)
+}
+
+/// An API that has fetched an access_token, from a server that answers once.
+fn api_with_access_token(folder: &Path) -> Api {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let api = api(folder, format!("http://{}", listener.local_addr().expect("an address")));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().expect("a call");
+            // The request is as long as its length says; all that counts is that it is there.
+            stream.read_exact(&mut [0; 64]).expect("a request");
+            let body = format!("{{\"access_token\":\"{}\",\"expires_in\":7200}}", "x".repeat(160));
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+                .expect("a caller");
+        });
+        api.access_token().expect("an access_token");
+    });
+    api
+}
+
 // --- What CGI does beforehand, and all together ----------------------------------------------------------------------
 
 /// A config whose bytes were checked before.
@@ -191,7 +244,7 @@ fn config(bencher: Bencher, count: usize) {
 
 #[divan::bench]
 fn whole_plain(bencher: Bencher) {
-    let account = Account::new(read(20));
+    let account = Account::new(read(20), Surroundings::default());
     let request = request("", message("word9"));
     assert!(call(&account, &request, PATIENCE).body.starts_with(b"<xml><ToUserName>"));
     bencher.bench(|| call(&account, black_box(&request), PATIENCE).body.len());
@@ -199,7 +252,7 @@ fn whole_plain(bencher: Bencher) {
 
 #[divan::bench]
 fn whole_secure(bencher: Bencher) {
-    let account = Account::new(read(20));
+    let account = Account::new(read(20), Surroundings::default());
     let encrypt = sealed("word9");
     let body = format!(
         "<xml><ToUserName><![CDATA[{ACCOUNT}]]></ToUserName><Encrypt><![CDATA[{encrypt}]]></Encrypt></xml>"
@@ -207,6 +260,56 @@ fn whole_secure(bencher: Bencher) {
     let request = request(&encrypt, body);
     assert!(call(&account, &request, PATIENCE).body.starts_with(b"<xml><Encrypt>"));
     bencher.bench(|| call(&account, black_box(&request), PATIENCE).body.len());
+}
+
+// --- What processes share ------------------------------------------------------------------------------------------
+
+/// How long what is kept there lives.
+const LIFE: Duration = Duration::from_secs(600);
+
+fn store(folder: &tempfile::TempDir) -> Sqlite {
+    Sqlite::new(folder.path().join("a.db"), Journal::Wal, PATIENCE, "wx1")
+}
+
+/// A process opens the file that others have open, and reads one value.
+#[divan::bench]
+fn store_open_and_get(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let others = store(&folder);
+    others.put("access_token", &[b'x'; 140], LIFE).expect("room");
+    bencher.bench_local(|| store(black_box(&folder)).get("access_token"));
+}
+
+#[divan::bench]
+fn store_get(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(&folder);
+    store.put("access_token", &[b'x'; 140], LIFE).expect("room");
+    bencher.bench_local(|| store.get(black_box("access_token")));
+}
+
+/// A message that is claimed and answered.
+#[divan::bench]
+fn store_claim_and_finish(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, mut message) = (store(&folder), 0_u64);
+    bencher.bench_local(|| claim_and_finish(&store, &mut message));
+}
+
+/// The same in the Redis that this variable names.
+#[divan::bench]
+fn store_claim_and_finish_in_redis(bencher: Bencher) {
+    let Ok(url) = std::env::var("WXCGI_BENCH_REDIS") else { return };
+    let address = Address::parse(&Secret::new(url), None).expect("a URL");
+    let (store, mut message) = (Redis::new(address, PATIENCE, "wxcgi-bench", "wx1"), 0_u64);
+    bencher.bench_local(|| claim_and_finish(&store, &mut message));
+}
+
+fn claim_and_finish(store: &dyn Store, message: &mut u64) {
+    *message += 1;
+    let (name, holder) = (format!("{} {message}", std::process::id()), Holder([7; 16]));
+    store.claim(&name, holder, LIFE, LIFE).expect("a claim");
+    store.finish(&name, holder, "北京天气挺好的！".as_bytes(), LIFE).expect("an answer");
 }
 
 // --- What they work on -----------------------------------------------------------------------------------------------
@@ -261,7 +364,7 @@ fn regex_rules(count: usize) -> String {
     let text = config_text(10 * count);
     let (account, rules) = text.split_once("[[rule]]").expect("rules");
     let rules = rules.split("[[rule]]").filter(|rule| rule.contains("when.regex"));
-    format!("{account}{}", rules.map(|rule| format!("[[rule]]{rule}")).collect::<Vec<_>>().concat())
+    rules.fold(account.to_owned(), |text, rule| text + "[[rule]]" + rule)
 }
 
 fn read(count: usize) -> Config {

@@ -1,5 +1,6 @@
 //! Bytes that nobody can guess.
 
+use std::cell::Cell;
 use std::io;
 
 use rustix::io::Errno;
@@ -24,6 +25,26 @@ pub fn random<const N: usize>() -> io::Result<[u8; N]> {
     }
 }
 
+/// Sixteen random bytes, of those that are drawn by the dozen: each sealed reply wants as many, and the system call costs
+/// as much as the sealing.
+///
+/// # Errors
+///
+/// As [`random`].
+pub fn random_block() -> io::Result<[u8; 16]> {
+    let mut stock = STOCK.take();
+    if stock.is_empty() {
+        stock = random::<256>()?.as_chunks().0.to_vec();
+    }
+    let block = stock.pop().ok_or(io::ErrorKind::UnexpectedEof)?;
+    STOCK.set(stock);
+    Ok(block)
+}
+
+thread_local! {
+    static STOCK: Cell<Vec<[u8; 16]>> = const { Cell::new(Vec::new()) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +53,9 @@ mod tests {
     fn no_two_are_alike() {
         assert_ne!(random::<16>().unwrap(), random::<16>().unwrap());
         assert_ne!(random::<256>().unwrap(), [0; 256]);
+        let mut blocks: Vec<_> = (0..100).map(|_| random_block().unwrap()).collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        assert_eq!(blocks.len(), 100);
     }
 }

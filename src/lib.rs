@@ -9,6 +9,7 @@
 //! | 5 | [`callback`] | one call of WeChat: verify, open, parse, answer, seal |
 //! | 3 | [`config`] | the config file as typed data, with every fault in its place |
 //! | 2 | [`rules`] | when this comes, do that: conditions, actions, templates |
+//! | 2 | [`api`] | WeChat's API: its endpoints as a table, and calls with an access_token that all processes share |
 //! | 1 | [`store`] | what all processes and hosts of an account share |
 //! | 1 | [`gateway`] | requests in, answers out: CGI and FastCGI; knows no WeChat |
 //! | 0 | [`wechat`] | WeChat's protocol as pure functions |
@@ -16,12 +17,14 @@
 //! | 0 | [`clock`] | time as WeChat writes it |
 //! | 0 | [`chance`] | bytes that nobody can guess |
 //! | 0 | [`files`] | files that are read whole |
+//! | 0 | [`spelling`] | what was meant by a word that nobody knows |
 //! | 0 | [`secret`] | text that prints as `***` |
 //! | 0 | [`logging`] | the log: stderr, or a file that many processes share |
 
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod api;
 pub mod callback;
 pub mod chance;
 pub mod cli;
@@ -35,5 +38,6 @@ pub mod http;
 pub mod logging;
 pub mod rules;
 pub mod secret;
+pub mod spelling;
 pub mod store;
 pub mod wechat;

@@ -1,8 +1,8 @@
 //! The log: to stderr, which is the web server's error log, or to a file that rotates by its size.
 //!
 //! Each line leaves in one write to a file opened for appending, so that many processes can write to one file and no
-//! line is torn. No line waits: what nobody reads from a full stderr is lost. ureq stays out of the log: its trace
-//! lines hold whole URLs, with secrets in them.
+//! line is torn. No line waits: what nobody reads from a full stderr is lost. ureq and rustls stay
+//! out of the log: ureq's trace lines hold whole URLs, with secrets in them.
 //!
 //! A line with a `kind` is one that strangers can bring about: of each kind a few are written in ten seconds, and then
 //! how many more there were, so that a flood hides nothing else.
@@ -156,6 +156,7 @@ fn format() -> simplelog::Config {
         .set_location_level(LevelFilter::Off)
         .set_level_padding(LevelPadding::Off)
         .add_filter_ignore_str("ureq")
+        .add_filter_ignore_str("rustls")
         .build()
 }
 

@@ -5,7 +5,7 @@ mod start;
 
 use std::panic::catch_unwind;
 
-use wxcgi::account::{self, NoAccount};
+use wxcgi::account::{self, NoAccount, Surroundings};
 use wxcgi::cli;
 use wxcgi::config::LogSettings;
 use wxcgi::config::load::{Service, Unusable, open_for_service};
@@ -38,9 +38,9 @@ fn run() -> i32 {
 /// Answers the one request that this process was started for.
 fn serve_cgi() -> i32 {
     let state = state_folder();
-    let load = || open_for_service(&Origin::Searched, state.as_deref(), Service::OneRequest).1;
+    let load = || open_for_service(&Origin::Searched, state.as_deref(), Service::OneRequest);
     // A panic is a bug of ours, for which WeChat gets a legal body all the same.
-    let mut loaded = catch_unwind(load).unwrap_or_else(|_| Err(Unusable(Vec::new())));
+    let (path, mut loaded) = catch_unwind(load).unwrap_or_else(|_| (None, Err(Unusable(Vec::new()))));
     let deadlines = if let Ok(loaded) = &loaded {
         loaded.config.log.start();
         loaded.config.server.deadlines.clone()
@@ -49,7 +49,8 @@ fn serve_cgi() -> i32 {
         Deadlines::default()
     };
     let to_compile = loaded.as_mut().ok().and_then(|loaded| loaded.to_compile.take());
-    let account = account::open(loaded);
+    let surroundings = Surroundings { config: path.unwrap_or_default(), state, service: Service::OneRequest };
+    let account = account::open(loaded, surroundings);
     let app = account.as_ref().map_or(&NoAccount as &dyn Application, |account| account);
     let served = cgi::serve(app, &deadlines);
     if let Some(compilation) = to_compile {

@@ -2,6 +2,9 @@
 
 mod support;
 
+mod access_token;
+mod api_client;
+mod api_commands;
 mod bad_input;
 mod binary;
 mod cgi_process;
@@ -13,6 +16,8 @@ mod fastcgi_process;
 mod golden;
 mod limits;
 mod logging;
+mod media_files;
+mod menu;
 mod overload;
 mod read_back;
 mod replies;
@@ -24,5 +29,6 @@ mod security;
 mod snippets;
 mod soak;
 mod status;
+mod store;
 mod verification;
 mod wire;

@@ -1,16 +1,19 @@
 //! Joins the parts into one Official Account, from its config, and serves it; takes a changed config.
 
+mod api;
 mod status;
+mod work;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::callback::{Circumstances, SUCCESS, Terms, answer};
-use crate::chance::random;
+use crate::callback::{Answered, Circumstances, SUCCESS, Terms, answer};
+use crate::chance::random_block;
 use crate::config::Config;
 use crate::config::fault::{PlacedFault, Severity};
 use crate::config::load::{Loaded, Service, Stamp, Unusable, open_for_service};
@@ -18,12 +21,17 @@ use crate::config::places::{CONFIG_VARIABLE, Origin};
 use crate::gateway::{Application, Responder};
 use crate::http::{Params, Request, Response};
 use crate::logging::{self, address_shown, shown};
+use api::ApiParts;
+pub use api::open_api;
 use status::{About, AboutLog, StatusPage, not_found};
+pub use work::Surroundings;
+use work::Work;
 
 /// One Official Account, ready to answer.
 #[derive(Debug)]
 pub struct Account {
-    pub(crate) terms: Terms,
+    pub(crate) terms: Arc<Terms>,
+    work: Work,
     max_body: usize,
     status: Option<StatusPage>,
 }
@@ -31,8 +39,9 @@ pub struct Account {
 impl Account {
     /// The account that `config` describes.
     #[must_use]
-    pub fn new(config: Config) -> Self {
-        let Config { account, server, log, rules, tables, .. } = config;
+    pub fn new(config: Config, surroundings: Surroundings) -> Self {
+        let Config { account, server, log, api, store, rules, tables, .. } = config;
+        let work = Work::new(ApiParts::of(&account, api, store), surroundings);
         let status = server.status.map(|allowed| StatusPage::new(account.path.clone(), allowed));
         let terms = Terms {
             tokens: [Some(account.token), account.previous_token].into_iter().flatten().collect(),
@@ -44,17 +53,21 @@ impl Account {
             original_id: account.original_id,
             mode: account.mode,
             path: account.path,
+            deadline: server.deadline,
             clock_skew: server.clock_skew,
             rules,
             tables,
             personal_data: log.personal_data,
         };
-        Self { terms, max_body: server.max_body, status }
+        Self { terms: Arc::new(terms), work, max_body: server.max_body, status }
     }
 
     /// A call of WeChat.
     fn answer(&self, request: &Request, responder: Responder) {
-        responder.respond(answer(&self.terms, request, circumstances()));
+        match answer(&self.terms, request, circumstances()) {
+            Answered::Now(response) => responder.respond(response),
+            Answered::Later(pending) => self.work.answer(pending, responder),
+        }
     }
 }
 
@@ -77,7 +90,7 @@ impl Application for Account {
 }
 
 fn circumstances() -> Circumstances {
-    Circumstances { now: SystemTime::now(), random: || random().ok() }
+    Circumstances { now: SystemTime::now(), random: || random_block().ok() }
 }
 
 /// The largest body where there is no config to say, bytes.
@@ -117,7 +130,7 @@ impl Application for NoAccount {
 ///
 /// Warnings do so if the file is new: a CGI process would repeat them with every message.
 #[must_use]
-pub fn open(loaded: Result<Loaded, Unusable>) -> Option<Account> {
+pub fn open(loaded: Result<Loaded, Unusable>, surroundings: Surroundings) -> Option<Account> {
     match loaded {
         Ok(loaded) => {
             if loaded.is_new {
@@ -126,7 +139,7 @@ pub fn open(loaded: Result<Loaded, Unusable>) -> Option<Account> {
             if !loaded.faults.is_empty() {
                 log_faults(&loaded.faults, LAST_GOOD);
             }
-            Some(Account::new(loaded.config))
+            Some(Account::new(loaded.config, surroundings))
         }
         Err(Unusable(faults)) => {
             log_faults(&faults, NO_CONFIG);
@@ -187,7 +200,10 @@ impl Accounts {
         folder: Option<PathBuf>,
         state: Option<PathBuf>,
     ) -> Self {
-        let entries = entries.into_iter().map(|(origin, opened)| Entry::new(origin, opened)).collect();
+        let entries = entries
+            .into_iter()
+            .map(|(origin, opened)| Entry::new(origin, opened, state.as_deref()))
+            .collect();
         Self { entries: RefCell::new(entries), folder, state }
     }
 
@@ -211,7 +227,7 @@ impl Accounts {
         }
         let origin = Origin::Named(named.to_owned());
         let opened = open_for_service(&origin, self.state.as_deref(), Service::ManyRequests);
-        let entry = Entry::new(origin, opened);
+        let entry = Entry::new(origin, opened, self.state.as_deref());
         let account = entry.account.clone();
         entries.push(entry);
         account
@@ -264,7 +280,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(origin: Origin, opened: OpenedConfig) -> Self {
+    fn new(origin: Origin, opened: OpenedConfig, state: Option<&Path>) -> Self {
         let mut entry = Self {
             origin,
             path: None,
@@ -275,7 +291,7 @@ impl Entry {
             faults: Vec::new(),
             looked: Instant::now(),
         };
-        entry.take(opened);
+        entry.take(opened, state);
         entry
     }
 
@@ -292,8 +308,13 @@ impl Entry {
     }
 
     /// Serves a config from now on.
-    fn serve(&mut self, config: Config) {
-        self.account = Some(Rc::new(Account::new(config)));
+    fn serve(&mut self, config: Config, state: Option<&Path>) {
+        let surroundings = Surroundings {
+            config: self.path.clone().unwrap_or_default(),
+            state: state.map(Path::to_owned),
+            service: Service::ManyRequests,
+        };
+        self.account = Some(Rc::new(Account::new(config, surroundings)));
         self.generation += 1;
         self.taken = SystemTime::now();
     }
@@ -305,11 +326,11 @@ impl Entry {
     }
 
     fn reload(&mut self, state: Option<&Path>) {
-        self.take(open_for_service(&self.origin, state, Service::ManyRequests));
+        self.take(open_for_service(&self.origin, state, Service::ManyRequests), state);
     }
 
     /// Takes a config that checks; the account stays as it is otherwise.
-    fn take(&mut self, (path, loaded): OpenedConfig) {
+    fn take(&mut self, (path, loaded): OpenedConfig, state: Option<&Path>) {
         let mut seen: Vec<_> = path.iter().map(|path| (path.clone(), Stamp::of(path))).collect();
         self.path = path;
         let faults = match loaded {
@@ -318,9 +339,9 @@ impl Entry {
                 if faults.is_empty() {
                     log_warnings(&warnings);
                     log::info!(target: "config", "took {}", self.path.as_deref().unwrap_or(Path::new("")).display());
-                    self.serve(config);
+                    self.serve(config, state);
                 } else if self.account.is_none() {
-                    self.serve(config);
+                    self.serve(config, state);
                 }
                 faults
             }

@@ -22,7 +22,7 @@ const ECHO: &str = "[[rule]]\nwhen.type = \"text\"\nreply = \"收到：{{ messag
 fn account(account: &str, server: &str) -> Account {
     let text = format!("[account]\n{account}\n[server]\n{server}\n{ECHO}");
     let (config, faults) = Config::parse(&text, Path::new("."), Thoroughness::Full);
-    Account::new(config.unwrap_or_else(|| panic!("{faults:?}")))
+    Account::new(config.unwrap_or_else(|| panic!("{faults:?}")), Surroundings::default())
 }
 
 /// An account with the key and the AppID of most vectors, without a clock.
@@ -186,7 +186,7 @@ fn a_rule_that_fails_says_its_words_for_it_or_nothing() {
             "[account]\ntoken = \"tok\"\n[[rule]]\nwhen.type = \"text\"\nreply = \"{endless}\"\n{more}\n"
         );
         let (config, faults) = Config::parse(&text, Path::new("."), Thoroughness::Full);
-        let app = Account::new(config.unwrap_or_else(|| panic!("{faults:?}")));
+        let app = Account::new(config.unwrap_or_else(|| panic!("{faults:?}")), Surroundings::default());
         post(&app, &query("tok", &now(), "n"), &text_message("x")).body
     };
     assert!(said("on_error = \"出了点问题：{{ message.content }}\"").contains("[出了点问题：x]"));

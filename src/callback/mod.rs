@@ -5,13 +5,16 @@
 //!
 //! Source: <https://developers.weixin.qq.com/doc/offiaccount/en/Basic_Information/Access_Overview.html>
 
+mod pending;
 mod proof;
 mod refusal;
 mod words;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
+pub use pending::Pending;
 use proof::{Query, check_path, required, verify};
 use refusal::Refusal;
 use words::outgoing;
@@ -22,7 +25,8 @@ use crate::clock::unix_seconds;
 use crate::http::{Request, Response};
 use crate::logging::{address_shown, openid_shown, shown};
 use crate::rules::{
-    Blocked, Captures, Chooser, Circumstance, Match, Rules, Scope, Session, Tables, Template,
+    Blocked, Captures, Chooser, Circumstance, Match, MediaLibrary, NoLibrary, Rules, Scope, Session, Tables,
+    Template,
 };
 use crate::secret::Secret;
 use crate::wechat::crypto::{AesKey, open_envelope, seal_envelope};
@@ -48,6 +52,8 @@ pub struct Terms {
     pub mode: AcceptedMode,
     /// The path of the callback without a slash at its end; `None` takes any.
     pub path: Option<String>,
+    /// WeChat has its answer so long after a call was received.
+    pub deadline: Duration,
     /// How far a timestamp may be from now; `None` takes any.
     pub clock_skew: Option<Duration>,
     /// What answers.
@@ -74,22 +80,41 @@ pub const SUCCESS: &str = "success";
 const ALIVE: &str =
     "wxcgi is alive at this URL and the signature is right. Enter the URL in WeChat's console.\n";
 
-/// Answers one call of WeChat and writes its line to the log.
+/// The answer to a call.
+#[derive(Debug)]
+pub enum Answered {
+    /// It follows from the config and the call alone.
+    Now(Response),
+    /// Something has to be asked or uploaded for it.
+    Later(Box<Pending>),
+}
+
+impl From<Response> for Answered {
+    fn from(response: Response) -> Self {
+        Self::Now(response)
+    }
+}
+
+/// Answers one call of WeChat and writes its line to the log, as far as that takes no waiting.
 #[must_use]
-pub fn answer(terms: &Terms, request: &Request, circumstances: Circumstances) -> Response {
+pub fn answer(terms: &Arc<Terms>, request: &Request, circumstances: Circumstances) -> Answered {
     match try_answer(terms, request, circumstances) {
-        Ok(response) => response,
+        Ok(answered) => answered,
         Err(refusal) => {
             let response = refusal.response();
             let (from, status) = (address_shown(request.remote_addr()), response.status);
             let cure = refusal.cure().map(|cure| format!("; {cure}")).unwrap_or_default();
             log::warn!(target: "callback", kind = refusal.kind(); "{refusal} from {from}; answered {status}{cure}");
-            response
+            response.into()
         }
     }
 }
 
-fn try_answer(terms: &Terms, request: &Request, circumstances: Circumstances) -> Result<Response, Refusal> {
+fn try_answer(
+    terms: &Arc<Terms>,
+    request: &Request,
+    circumstances: Circumstances,
+) -> Result<Answered, Refusal> {
     let is_post = match request.method() {
         Some(b"GET") => false,
         Some(b"POST") => true,
@@ -100,16 +125,17 @@ fn try_answer(terms: &Terms, request: &Request, circumstances: Circumstances) ->
     let query = Query::parse(request.query())?;
     let token = verify(terms, &query, circumstances.now)?;
     if !is_post {
-        return Ok(echo(query));
+        return Ok(echo(query).into());
     }
     let outer = xml::parse(&request.body)?;
-    let call = Call { terms, request, circumstances };
+    let call = Call { terms, received: request.received, circumstances, media: None };
     match open(terms, &query, &outer)? {
-        None => call.reply_to(&outer, None),
-        Some(opened) => call.reply_to(
-            &xml::parse_text(&opened.message)?,
-            Some(Seal { token, key: opened.key, nonce: query.nonce.as_deref().unwrap_or_default() }),
-        ),
+        None => call.reply_to(&outer, &request.body, None),
+        Some(opened) => {
+            let nonce = query.nonce.as_deref().unwrap_or_default();
+            let seal = Seal { token, key: opened.key, nonce };
+            call.reply_to(&xml::parse_text(&opened.message)?, opened.message.as_bytes(), Some(seal))
+        }
     }
 }
 
@@ -130,6 +156,7 @@ struct Opened<'t> {
 }
 
 /// How a reply is sealed: as its call was.
+#[derive(Clone, Copy)]
 struct Seal<'t> {
     token: &'t Secret,
     key: &'t AesKey,
@@ -190,34 +217,43 @@ fn open_with<'t>(
 
 /// A call whose proof is checked.
 struct Call<'c> {
-    terms: &'c Terms,
-    request: &'c Request,
+    terms: &'c Arc<Terms>,
+    received: Instant,
     circumstances: Circumstances,
+    /// The files of replies; `None` where nothing may be waited for.
+    media: Option<&'c dyn MediaLibrary>,
 }
 
+/// Something has to be asked or uploaded before more can be said.
+struct MustWait;
+
 impl Call<'_> {
-    /// Answers the message in `root`; sealed, if it came so.
-    fn reply_to(&self, root: &Element<'_>, seal: Option<Seal<'_>>) -> Result<Response, Refusal> {
+    /// Answers the message in `root`, which was read from `body`; sealed, if it came so.
+    fn reply_to(&self, root: &Element<'_>, body: &[u8], seal: Option<Seal<'_>>) -> Result<Answered, Refusal> {
         let message = Message::from_xml(root)?;
         if let Some(id) = self.terms.original_id.as_deref()
             && id != message.to_user
         {
             return Err(Refusal::ForeignReceiver(message.to_user.to_owned()));
         }
-        match incoming(self.terms.rules.blocked(), &message) {
-            Incoming::Passes => Ok(self.answer(&message, seal)),
-            Incoming::Masked(root) => Ok(self.answer(&Message::from_xml(&root)?, seal)),
+        let response = match incoming(self.terms.rules.blocked(), &message) {
+            Incoming::Passes => self.answer(&message, seal),
+            Incoming::Masked(root) => self.answer(&Message::from_xml(&root)?, seal),
             Incoming::Refused(blocked) => {
                 let reply = self.refusal(&message, blocked);
                 Ok(self.send(&message, "a blocked word", reply, seal))
             }
             Incoming::Ignored => Ok(self.send(&message, "a blocked word", None, seal)),
-        }
+        };
+        Ok(match response {
+            Ok(response) => Answered::Now(response),
+            Err(MustWait) => Answered::Later(Box::new(Pending::new(self, body, seal))),
+        })
     }
 
     /// Answers what the rules say. The first reply is the passive one; nobody delivers the others yet.
-    fn answer(&self, message: &Message<'_>, seal: Option<Seal<'_>>) -> Response {
-        let (met, replies) = self.ask_rules(message);
+    fn answer(&self, message: &Message<'_>, seal: Option<Seal<'_>>) -> Result<Response, MustWait> {
+        let (met, replies) = self.ask_rules(message)?;
         let met = met.map_or("no rule".to_owned(), |met| met.rule.label());
         let blocked = self.terms.rules.blocked();
         let pass = |reply| outgoing(blocked, reply, |blocked| self.refusal(message, blocked));
@@ -226,21 +262,24 @@ impl Call<'_> {
             log::warn!(target: "callback", "{met}: only the first of {} replies is sent", replies.len());
         }
         replies.truncate(1);
-        self.send(message, &met, replies.pop(), seal)
+        Ok(self.send(message, &met, replies.pop(), seal))
     }
 
     /// The rule that answers, or the last that met, and what it answers. What no rule is for has its own only if no rule
     /// before it had one.
-    fn ask_rules<'m>(&self, message: &Message<'m>) -> (Option<Match<'m>>, Vec<Reply>) {
+    fn ask_rules<'m>(&self, message: &Message<'m>) -> Result<(Option<Match<'m>>, Vec<Reply>), MustWait> {
         let mut last = None;
         for met in self.terms.rules.find(message, &Circumstance::at(self.circumstances.now)) {
+            if self.media.is_none() && !met.rule.then.is_pure() {
+                return Err(MustWait);
+            }
             let replies = self.replies(message, &met);
             last = Some(met);
             if !replies.is_empty() {
-                return (last, replies);
+                return Ok((last, replies));
             }
         }
-        (last, Vec::new())
+        Ok((last, Vec::new()))
     }
 
     /// What is answered instead of something with a blocked word.
@@ -266,6 +305,7 @@ impl Call<'_> {
             tables: &self.terms.tables,
             session,
             now: self.circumstances.now,
+            media: self.media.unwrap_or(&NoLibrary),
         }
     }
 
@@ -336,7 +376,7 @@ impl Call<'_> {
             _ => message.msg_type.to_owned(),
         };
         let from = openid_shown(message.from_user, self.terms.personal_data);
-        let time = self.request.received.elapsed().as_millis();
+        let time = self.received.elapsed().as_millis();
         log::info!(target: "callback", "{what} from {from} met {met}; replied {replied} in {time} ms");
     }
 }

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::message::Selectors;
+use super::push::{Received, WeChat, answering};
 use super::test::{Moment, called};
-use super::wechat::{Received, WeChat, answering};
 use super::{ConfigArg, Failure, print, print_line};
-use crate::account::Account;
+use crate::account::{Account, Surroundings};
 use crate::callback::{Incoming, Terms, incoming};
 use crate::gateway::cgi;
 use crate::rules::{Circumstance, Flow, Rule, Tried, Verdict};
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (push, sent) = args.message.push();
     let now = args.at.map_or_else(SystemTime::now, SystemTime::from);
     let settings = loaded.config.account.clone();
-    let terms = Account::new(loaded.config).terms;
+    let terms = Account::new(loaded.config, Surroundings::default()).terms;
     let wechat = WeChat::new(&push, None, &settings, now)?;
     let app = Moment { terms: &terms, now };
     let document = cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &app);

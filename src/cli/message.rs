@@ -1,6 +1,6 @@
 //! What a user sends, as commands are told it.
 
-use super::wechat::Push;
+use super::push::Push;
 
 /// A text, an event or another message, and whose it is.
 #[derive(Debug, clap::Args)]

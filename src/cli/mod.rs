@@ -4,10 +4,13 @@ mod check;
 mod explain;
 pub mod fastcgi;
 mod init;
+mod menu;
 mod message;
+mod push;
 mod sign;
 mod simulate;
 mod test;
+mod token;
 mod wechat;
 
 use std::io::Write;
@@ -15,8 +18,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::account::open_api;
+use crate::api::{Api, ApiError};
+use crate::config::Config;
 use crate::config::load::{self, Loaded, Unusable};
-use crate::config::places::Origin;
+use crate::config::places::{Origin, state_folder};
 use crate::gateway::Listener;
 
 /// What was asked for is done.
@@ -56,8 +62,38 @@ enum Command {
     /// With `wxcgi schema > wxcgi.schema.json` beside a config that begins with `#:schema wxcgi.schema.json`, editors
     /// that know taplo complete and explain every key.
     Schema,
+    /// Print the access_token that all processes share, or a ticket
+    Token(token::Args),
+    /// The custom menu: the live one against the config's
+    Menu(menu::Args),
     /// Print a file to start with: a config, or what a web server needs
     Init(init::Args),
+    /// Send a customer-service message (客服消息), or show that one is being written
+    Send(wechat::send::Args),
+    /// Send a template message (模板消息), list or delete templates
+    Template(wechat::template::Args),
+    /// Users: show, list, export, remark, blacklist
+    User(wechat::user::Args),
+    /// Tags (标签): list, make, rename, delete; who has one, give it, take it
+    Tag(wechat::tag::Args),
+    /// Files: upload, download, list, delete, count
+    Media(wechat::media::Args),
+    /// Drafts (草稿箱): list, show, add, update, delete, count, publish
+    Draft(wechat::draft::Args),
+    /// What was published (发布): list, show, state, take back
+    Publish(wechat::draft::PublishArgs),
+    /// QR codes with a parameter (带参数二维码)
+    Qrcode(wechat::qrcode::Args),
+    /// Statistics (数据统计), as a plot or as CSV
+    Stats(wechat::stats::Args),
+    /// Sign a page for the JS-SDK
+    Jssdk(wechat::jssdk::Args),
+    /// Web login (网页授权): the URL to send users to, and what their code is worth
+    Oauth(wechat::oauth::Args),
+    /// Quotas: show, clear; which call a rid belongs to
+    Quota(wechat::quota::Args),
+    /// Call any endpoint of WeChat's API, with the access_token put in
+    Api(wechat::api::Args),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -84,6 +120,22 @@ impl ConfigArg {
         let loaded = load::load(&path)?;
         Ok((path, loaded))
     }
+
+    /// WeChat's API, as this account calls it.
+    fn api(&self) -> Result<Api, Failure> {
+        let (path, Loaded { config, .. }) = self.load()?;
+        api_of(&config, &path)
+    }
+}
+
+/// WeChat's API, as the account of this config, read from `path`, calls it.
+fn api_of(config: &Config, path: &Path) -> Result<Api, Failure> {
+    // Without a file, what goes wrong is said once, by the command.
+    if config.log.file.is_some() {
+        config.log.start();
+    }
+    let api = open_api(config, path, state_folder().as_deref());
+    Ok(api.map_err(ApiError::from)?)
 }
 
 fn find_config(named: Option<&Path>) -> Result<PathBuf, Unusable> {
@@ -109,6 +161,15 @@ enum Failure {
 impl From<Unusable> for Failure {
     fn from(unusable: Unusable) -> Self {
         Self::Config(unusable)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Unconfigured { .. } => Self::Usage(error.to_string()),
+            error => Self::Failed(error.to_string()),
+        }
     }
 }
 
@@ -146,6 +207,21 @@ impl Command {
             Self::Test(args) => test::run(&args),
             Self::Sign(args) => sign::run(&args),
             Self::Schema => print_line(&format!("{:#}", crate::config::schema())),
+            Self::Token(args) => token::run(&args),
+            Self::Menu(args) => menu::run(&args),
+            Self::Send(args) => wechat::send::run(&args),
+            Self::Template(args) => wechat::template::run(&args),
+            Self::User(args) => wechat::user::run(&args),
+            Self::Tag(args) => wechat::tag::run(&args),
+            Self::Media(args) => wechat::media::run(&args),
+            Self::Draft(args) => wechat::draft::run(&args),
+            Self::Publish(args) => wechat::draft::run_publish(&args),
+            Self::Qrcode(args) => wechat::qrcode::run(&args),
+            Self::Stats(args) => wechat::stats::run(&args),
+            Self::Jssdk(args) => wechat::jssdk::run(&args),
+            Self::Oauth(args) => wechat::oauth::run(&args),
+            Self::Quota(args) => wechat::quota::run(&args),
+            Self::Api(args) => wechat::api::run(&args),
             Self::Init(args) => init::run(&args),
             Self::Completions { shell } => {
                 let mut script = Vec::new();

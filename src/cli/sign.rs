@@ -10,6 +10,7 @@ use crate::clock::unix_seconds;
 use crate::config::{AccountSettings, Config};
 use crate::wechat::crypto::seal_envelope;
 use crate::wechat::signature::sign;
+pub(super) use crate::wechat::web::percent_encode;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -124,18 +125,4 @@ impl Proof {
 
 fn random<const N: usize>() -> Result<[u8; N], Failure> {
     chance::random().map_err(|error| Failure::Failed(error.to_string()))
-}
-
-/// Percent-encodes all but letters, digits and `-._~`.
-pub(super) fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            encoded.push_str(&hex::encode_upper([byte]));
-        }
-    }
-    encoded
 }

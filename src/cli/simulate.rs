@@ -1,13 +1,15 @@
 //! `wxcgi simulate`: be WeChat, without a web server. The request goes through the real CGI door, in this process.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use super::message::Selectors;
-use super::wechat::{WeChat, met_rule};
+use super::push::{WeChat, met_rule};
 use super::{ConfigArg, Failure, print, print_line};
-use crate::account::Account;
-use crate::config::load::Unusable;
+use crate::account::{Account, Surroundings};
+use crate::config::load::{Service, Unusable};
+use crate::config::places::state_folder;
 use crate::config::{Config, SAMPLE, Thoroughness};
 use crate::gateway::cgi;
 use crate::wechat::mode::Mode;
@@ -52,7 +54,10 @@ impl From<ModeArg> for Mode {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (config, is_sample) = config(args)?;
+    let (config, path) = config(args)?;
+    let is_sample = path.is_none();
+    let state = state_folder();
+    let surroundings = Surroundings { config: path.unwrap_or_default(), state, service: Service::OneRequest };
     // Causes of a refusal go to the log only; here a person wants to see them.
     crate::logging::start(log::LevelFilter::Warn, None);
     let (push, sent) = args.message.push();
@@ -60,7 +65,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let wechat = WeChat::new(&push, args.mode.map(Mode::from), &config.account, now)?;
     let rule =
         met_rule(&config.rules, &wechat.message, now).map_or("no rule".to_owned(), |rule| rule.label());
-    let account = Account::new(config);
+    let account = Account::new(config, surroundings);
     let started = Instant::now();
     let document = cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &account);
     let time = started.elapsed();
@@ -82,15 +87,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Err(Failure::Failed(format!("WeChat would not take this reply: {}", received.complaints.join("; "))))
 }
 
-/// The config, or the built-in sample where there is none yet: a newcomer sees the main job in one command.
-fn config(args: &Args) -> Result<(Config, bool), Failure> {
-    if args.config.config.is_some() {
-        return Ok((args.config.load()?.1.config, false));
-    }
-    if let Ok(path) = args.config.find() {
-        let loaded = crate::config::load::load(&path)?;
-        return Ok((loaded.config, false));
+/// The config and where it lies, or the built-in sample where there is none yet: a newcomer sees the main job in one
+/// command.
+fn config(args: &Args) -> Result<(Config, Option<PathBuf>), Failure> {
+    if args.config.config.is_some() || args.config.find().is_ok() {
+        let (path, loaded) = args.config.load()?;
+        return Ok((loaded.config, Some(path)));
     }
     let (sample, _) = Config::parse(SAMPLE, ".".as_ref(), Thoroughness::Full);
-    sample.map(|config| (config, true)).ok_or(Failure::Config(Unusable(Vec::new())))
+    sample.map(|config| (config, None)).ok_or(Failure::Config(Unusable(Vec::new())))
 }

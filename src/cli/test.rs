@@ -4,21 +4,22 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::wechat::{Push, WeChat, met_rule};
+use super::push::{Push, WeChat, met_rule};
 use super::{ConfigArg, Failure, print, print_line};
-use crate::account::Account;
-use crate::callback::{Circumstances, SUCCESS, Terms, answer};
+use crate::account::{Account, Surroundings};
+use crate::callback::{Answered, Circumstances, SUCCESS, Terms, answer};
 use crate::config::AccountSettings;
 use crate::config::golden::{Expected, ExpectedRule, GoldenFile, GoldenTest};
 use crate::config::load::load;
 use crate::gateway::{Application, Responder, cgi};
 use crate::http::{Params, Request, Response};
-use crate::rules::{Role, Rule};
+use crate::rules::{MediaFile, MediaLibrary, Role, Rule};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A test, in a .toml file of the folder:
@@ -96,7 +97,7 @@ fn judge(outcomes: &[Outcome], json: bool) -> Result<(), Failure> {
 /// An account whose users are about to send something.
 struct Run {
     settings: AccountSettings,
-    terms: Terms,
+    terms: Arc<Terms>,
 }
 
 /// What became of one test.
@@ -125,7 +126,10 @@ struct Answer {
 impl Run {
     fn new(path: &Path) -> Result<Self, Failure> {
         let config = load(path)?.config;
-        Ok(Self { settings: config.account.clone(), terms: Account::new(config).terms })
+        Ok(Self {
+            settings: config.account.clone(),
+            terms: Account::new(config, Surroundings::default()).terms,
+        })
     }
 
     /// Runs the tests of one file, one after the other.
@@ -185,7 +189,7 @@ impl Run {
 
 /// The account at a moment, with the same chance each time: of several replies always the same is chosen.
 pub(super) struct Moment<'a> {
-    pub(super) terms: &'a Terms,
+    pub(super) terms: &'a Arc<Terms>,
     pub(super) now: SystemTime,
 }
 
@@ -196,11 +200,24 @@ impl Application for Moment<'_> {
 
     fn handle(&self, request: &Request, responder: Responder) {
         let circumstances = Circumstances { now: self.now, random: || Some([0; 16]) };
-        responder.respond(answer(self.terms, request, circumstances));
+        responder.respond(match answer(self.terms, request, circumstances) {
+            Answered::Now(response) => response,
+            Answered::Later(pending) => pending.respond(&SampleLibrary),
+        });
     }
 
     fn unanswered(&self) -> Response {
         Response::text(200, SUCCESS)
+    }
+}
+
+/// Nothing is uploaded in a test: a file is its own media_id.
+#[derive(Debug)]
+struct SampleLibrary;
+
+impl MediaLibrary for SampleLibrary {
+    fn media_id(&self, file: &MediaFile) -> Result<String, String> {
+        Ok(file.path.file_name().unwrap_or_default().to_string_lossy().into_owned())
     }
 }
 

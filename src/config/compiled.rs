@@ -94,7 +94,7 @@ fn compile(config: &Config, text: &str, metadata: &Metadata, folder: &Path) -> O
     let rest = without_rules(text);
     let parsed = rest.as_ref().and_then(|rest| parse(&joined(rest, text)?, folder));
     // A secret in a file may just be changing.
-    if parsed.as_ref().is_some_and(|parsed| !parsed.account.has_same_secrets(&config.account)) {
+    if parsed.as_ref().is_some_and(|parsed| !parsed.has_same_secrets(config)) {
         return None;
     }
     let is_rest = |parsed: Config| parsed.rules.is_empty() && parsed.has_same_settings(config);
@@ -158,8 +158,8 @@ fn joined(ranges: &[Range<usize>], text: &str) -> Option<String> {
     ranges.iter().map(|range| text.get(range.clone())).collect()
 }
 
-/// The tables that hold rules.
-const RULE_TABLES: [&str; 5] = ["rule", "default", "welcome", "unfollow", "blocked"];
+/// The tables that hold rules, and the menu: no request needs it.
+const RULE_TABLES: [&str; 6] = ["rule", "default", "welcome", "unfollow", "blocked", "menu"];
 
 /// Where a text is not part of the tables of the rules: each of those ends where the next table begins that is not part
 /// of one. `None` if the text is no TOML. Where rules are not written as tables this gives nonsense, which shows when
@@ -284,6 +284,7 @@ mod tests {
             "[table.a]\nfile = \"a.csv\"\n[[rule]]\nwhen.event = \"CLICK\"\nhelp = \"h\"\nreply = [\"a\", { random = [\"b\", \
                 { weight = 2, round_robin = [\"{{ table.a[openid].price }}\"] }] }]\n[log]\nlevel = \"warn\"\n",
             "[[rule]]\nwhen.event = \"CLICK\"\n[[rule.reply.random]]\ntext = \"b\"\n[table.a]\nfile = \"a.csv\"\nkey = \"name\"\n",
+            "[store]\nurl = \"redis://:p4ss@db/1\"\n[default]\nreply = \"b\"\n[log]\nlevel = \"warn\"\n",
             "[[rule]] # one\npriority = 1\nwhen.text = \"a\"\nreply = \"{{ message.content | upper }}\"\n # [server]\n",
         ] {
             compiled(&format!("{ACCOUNT}{rules}")).assert_same();
@@ -339,11 +340,14 @@ mod tests {
 
     #[test]
     fn only_rules_are_taken_from_the_compiled_file() {
-        let compiled =
-            compiled(&format!("{ACCOUNT}[[rule]]\nwhen.text = \"question\"\nreply = \"answer\"\n"));
+        let compiled = compiled(&format!(
+            "{ACCOUNT}[store]\nurl = \"redis://:p4ss@db\"\n[[rule]]\nwhen.text = \"question\"\nreply = \"answer\"\n"
+        ));
         let bytes = &compiled.bytes;
         let holds = |word: &str| bytes.windows(word.len()).any(|bytes| bytes == word.as_bytes());
-        assert!(holds("question") && holds("answer") && !holds("mytoken") && !holds("account"));
+        assert!(
+            holds("question") && holds("answer") && !holds("mytoken") && !holds("account") && !holds("p4ss")
+        );
     }
 
     #[test]

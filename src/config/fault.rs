@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+pub use crate::spelling::did_you_mean;
+
 /// So many faults of a config are told, and as many warnings.
 pub(super) const MAX_FAULTS: usize = 100;
 
@@ -404,9 +406,22 @@ const SECRET_KEYS: [&str; 7] = [
     "password",
 ];
 
-/// Keys of the account that everybody may read the values of, and where a secret lies.
-const HARMLESS_KEYS: [&str; 8] =
-    ["app_id", "mode", "original_id", "verified", "path", "file", "fold", "time_zone"];
+/// Keys of the account and the store that everybody may read the values of, and where a secret lies.
+const HARMLESS_KEYS: [&str; 13] = [
+    "app_id",
+    "mode",
+    "original_id",
+    "verified",
+    "kind",
+    "path",
+    "file",
+    "journal",
+    "prefix",
+    "timeout",
+    "ca",
+    "fold",
+    "time_zone",
+];
 
 /// The bytes of the secrets that stand in `line`, one after the other, also where the line is no TOML. In the table of
 /// the account that is every value whose key is not known to be harmless; elsewhere, those of keys that are called like
@@ -528,19 +543,6 @@ fn floor_char_boundary(text: &str, offset: usize) -> usize {
         at -= 1;
     }
     at
-}
-
-/// The nearest of `known` to `word`, if one is near enough to be what was meant.
-#[must_use]
-pub fn did_you_mean<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // Nobody means a short word by a long one, and measuring how far they are apart takes its time.
-    let word = Some(word).filter(|word| word.len() <= 64)?.to_lowercase();
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count() / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

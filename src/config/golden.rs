@@ -98,7 +98,7 @@ fn parse(file: &str) -> (Vec<GoldenTest>, Vec<Fault>) {
         Ok(document) => document,
         Err(error) => return (Vec::new(), vec![Fault::at(error.span().unwrap_or(0..0), error.message())]),
     };
-    let faults = Faults::new(file, true);
+    let faults = Faults::new(file, Path::new(""), true);
     let root = Table::new(document.get_ref(), 0..0, "table", &faults);
     let tests =
         root.tables("test", "test key").into_iter().filter_map(|table| read_test(table, file)).collect();

@@ -256,14 +256,7 @@ pub(super) fn permissions_warning(path: &Path, metadata: &Metadata, is_secret: b
 
 /// A config below a web root can be downloaded when the web server is set up a little wrong.
 fn in_web_root(path: &Path) -> Option<Fault> {
-    const USUAL: [&str; 6] = ["public_html", "htdocs", "wwwroot", "httpdocs", "www", "html"];
-    let full = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let served = std::env::var_os("DOCUMENT_ROOT")
-        .filter(|root| root.len() > 1)
-        .and_then(|root| std::fs::canonicalize(root).ok())
-        .is_some_and(|root| full.starts_with(root));
-    let looks_served = || full.iter().any(|part| USUAL.iter().any(|usual| part == *usual));
-    (served || looks_served()).then(|| {
+    lies_in_web_root(path).then(|| {
         Fault::of_file(
             "the config lies where the web server serves files from: its secrets could be downloaded",
         )
@@ -273,6 +266,19 @@ fn in_web_root(path: &Path) -> Option<Fault> {
         )
         .warning()
     })
+}
+
+/// Whether a file, which may not be there yet, lies below the web root, or a folder that looks like one.
+pub(super) fn lies_in_web_root(path: &Path) -> bool {
+    const USUAL: [&str; 6] = ["public_html", "htdocs", "wwwroot", "httpdocs", "www", "html"];
+    let full = std::fs::canonicalize(path).or_else(|_| std::fs::canonicalize(folder_of(path)));
+    let full = full.unwrap_or_else(|_| path.to_owned());
+    let served = std::env::var_os("DOCUMENT_ROOT")
+        .filter(|root| root.len() > 1)
+        .and_then(|root| std::fs::canonicalize(root).ok())
+        .is_some_and(|root| full.starts_with(root));
+    let looks_served = || full.iter().any(|part| USUAL.iter().any(|usual| part == *usual));
+    served || looks_served()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! [`Config::parse`] turns the text of a `wxcgi.toml` into a [`Config`] and tells everything that is wrong with it at
 //! once; [`load`] finds and reads the file. An account is a file.
 
+mod api;
 mod compiled;
 mod condition;
 pub mod fault;
@@ -10,12 +11,15 @@ pub mod golden;
 mod include;
 mod last_good;
 pub mod load;
+mod media;
+mod menu;
 pub mod places;
 mod reply;
 mod rule;
 mod schema;
 mod server;
 mod state_file;
+mod store;
 mod syntax;
 mod table;
 mod tables;
@@ -26,10 +30,13 @@ use std::path::{Path, PathBuf};
 use log::LevelFilter;
 use toml::de::DeTable;
 
+use crate::api::ApiSettings;
+use crate::api::who::AccountKind;
 use crate::logging::{self, RotatingFile};
 use crate::rules::{Fold, Rules, Tables, Zone};
 use crate::secret::Secret;
 use crate::wechat::crypto::AesKey;
+use crate::wechat::menu::Menus;
 use crate::wechat::mode::AcceptedMode;
 use condition::{Customs, read_fold};
 use fault::Fault;
@@ -38,6 +45,7 @@ use load::Stamp;
 use rule::Drafts;
 pub use schema::schema;
 pub use server::ServerSettings;
+pub use store::{StoreSettings, account_in_store};
 use table::{Faults, Table};
 use tables::Declared;
 
@@ -53,10 +61,16 @@ pub struct Config {
     pub server: ServerSettings,
     /// `[log]`
     pub log: LogSettings,
+    /// `[api]`
+    pub api: ApiSettings,
+    /// `[store]`
+    pub store: StoreSettings,
     /// `[[rule]]` and `[default]`
     pub rules: Rules,
     /// `[table.NAME]`
     pub tables: Tables,
+    /// `[menu]`; none where the config leaves the menu alone.
+    pub menus: Option<Menus>,
     /// Further files that were read for it: a change of one is a change of the config.
     files: Vec<PathBuf>,
     /// Files with rules, whose change is one as well.
@@ -84,6 +98,8 @@ pub struct AccountSettings {
     pub original_id: Option<String>,
     /// Whether the account is verified (微信认证).
     pub verified: bool,
+    /// What kind of account it is, if the config says so.
+    pub kind: Option<Family>,
     /// The path of the URL in the console, without a slash at its end; `None` takes any.
     pub path: Option<String>,
     /// The openids of those who run it; rules may be for them only.
@@ -145,7 +161,7 @@ impl Config {
         let Ok(document) = DeTable::parse(text) else {
             return (None, faults_of_broken(text, folder));
         };
-        let faults = Faults::new(text, thoroughness == Thoroughness::Full);
+        let faults = Faults::new(text, folder, thoroughness == Thoroughness::Full);
         let config = Self::read(document.get_ref(), text, folder, &faults, further);
         let faults = faults.into_sorted();
         let refused = faults.iter().any(|fault| fault.severity == fault::Severity::Fault);
@@ -162,10 +178,15 @@ impl Config {
 
     /// Whether the two differ in their rules and secrets at most.
     fn has_same_settings(&self, other: &Self) -> bool {
-        let Self { account, server, log, files, tables, rules: _, included: _ } = self;
-        format!("{account:?}") == format!("{:?}", other.account)
+        let Self { account, server, log, files, tables, api, store, rules: _, menus: _, included: _ } = self;
+        format!("{account:?} {api:?} {store:?}")
+            == format!("{:?} {:?} {:?}", other.account, other.api, other.store)
             && tables.is_same_as(&other.tables)
             && (server, log, files) == (&other.server, &other.log, &other.files)
+    }
+
+    fn has_same_secrets(&self, other: &Self) -> bool {
+        self.account.has_same_secrets(&other.account) && self.store.has_same_secrets(&other.store)
     }
 
     fn read(
@@ -194,9 +215,12 @@ impl Config {
         if !matches!(further, Further::Nowhere) {
             declared.warn_unused(faults);
         }
+        let api = api::read(root.table("api", "API key"), folder);
+        let store = StoreSettings::read(root.table("store", "store key"), folder);
+        let menus = root.table("menu", "menu key").map(|table| menu::read_menus(table, &rules));
         root.finish();
-        let tables = declared.tables;
-        Some(Self { account: account?, server, log, rules, tables, files: faults.take_files(), included })
+        let (tables, files) = (declared.tables, faults.take_files());
+        Some(Self { account: account?, server, log, api, store, rules, tables, menus, files, included })
     }
 }
 
@@ -204,12 +228,50 @@ impl Config {
 fn faults_of_broken(text: &str, folder: &Path) -> Vec<Fault> {
     let mended = syntax::mend(text);
     let (document, _) = DeTable::parse_recoverable(&mended.text);
-    let faults = Faults::new(&mended.text, true);
+    let faults = Faults::new(&mended.text, folder, true);
     Config::read(document.get_ref(), &mended.text, folder, &faults, Further::Nowhere);
     mended.with_echoless(faults.into_sorted())
 }
 
+/// The kinds of accounts, whether verified or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// 公众号 (订阅号)
+    Subscription,
+    /// 服务号
+    Service,
+    /// 测试号
+    Test,
+}
+
+impl Family {
+    fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "subscription" => Ok(Self::Subscription),
+            "service" => Ok(Self::Service),
+            "test" => Ok(Self::Test),
+            _ => Err(format!(
+                "`{name}` is none of \"subscription\" (公众号), \"service\" (服务号), \"test\" (测试号)"
+            )),
+        }
+    }
+}
+
 impl AccountSettings {
+    /// What the account may be, as far as the config says.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<AccountKind> {
+        match (self.kind, self.verified) {
+            (Some(Family::Test), _) => vec![AccountKind::Test],
+            (Some(Family::Subscription), false) => vec![AccountKind::Subscription],
+            (Some(Family::Subscription), true) => vec![AccountKind::VerifiedSubscription],
+            (Some(Family::Service), false) => vec![AccountKind::Service],
+            (Some(Family::Service), true) => vec![AccountKind::VerifiedService],
+            (None, false) => vec![AccountKind::Subscription, AccountKind::Service],
+            (None, true) => vec![AccountKind::VerifiedSubscription, AccountKind::VerifiedService],
+        }
+    }
+
     fn read(table: Table<'_>, folder: &Path) -> Self {
         let secret = |key| value::secret(&table, key, folder);
         let aes_key = |key: &'static str| {
@@ -237,6 +299,7 @@ impl AccountSettings {
             mode: table.parsed("mode", AcceptedMode::parse).unwrap_or_default(),
             original_id: table.string("original_id"),
             verified: table.flag("verified").unwrap_or(false),
+            kind: table.parsed("kind", Family::parse),
             path: table.parsed("path", callback_path),
             admin: table
                 .texts("admin")

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use toml::de::DeValue;
 
 use super::fault::{Fault, did_you_mean};
+use super::media::{read_media, read_thumb};
 use super::table::{Faults, Table, Text, Value, text, wrong_type};
 use super::tables::Declared;
-use crate::rules::{Action, ArticleTemplate, BUILT_IN_NAMES, Choice, Template, known_fields};
+use crate::rules::{
+    Action, ArticleTemplate, BUILT_IN_NAMES, Choice, MediaId, MediaKind, Template, known_fields,
+};
 use crate::wechat::limits::{MAX_ARTICLES_FOR_EVENT, MAX_TEXT_BYTES};
 
 /// Reads templates and checks that they speak only of what there is.
@@ -24,7 +27,7 @@ impl Templates<'_> {
         table.text(key).map(|text| self.read(&text, table.faults))
     }
 
-    fn required(&self, table: &Table<'_>, key: &'static str) -> Option<Template> {
+    pub(super) fn required(&self, table: &Table<'_>, key: &'static str) -> Option<Template> {
         if table.value(key).is_none() {
             table.missing(key);
         }
@@ -200,8 +203,10 @@ fn read_kind(kind: &'static str, reply: &Table<'_>, templates: Templates<'_>, pl
     let inner = |noun| reply.table(kind, noun);
     match kind {
         "text" => Some(read_text(&reply.text(kind)?, reply.faults, templates)),
-        "image" => media_id(inner("image key")?, templates).map(|media_id| Action::Image { media_id }),
-        "voice" => media_id(inner("voice key")?, templates).map(|media_id| Action::Voice { media_id }),
+        "image" => only_media(inner("image key")?, MediaKind::Image, templates)
+            .map(|media_id| Action::Image { media_id }),
+        "voice" => only_media(inner("voice key")?, MediaKind::Voice, templates)
+            .map(|media_id| Action::Voice { media_id }),
         "video" => read_video(inner("video key")?, templates),
         "music" => read_music(inner("music key")?, templates),
         "news" => read_news(reply, templates),
@@ -254,14 +259,14 @@ fn read_text(text: &Text<'_>, faults: &Faults<'_>, templates: Templates<'_>) -> 
     Action::Text(template)
 }
 
-fn media_id(table: Table<'_>, templates: Templates<'_>) -> Option<Template> {
-    let media_id = templates.required(&table, "media_id");
+fn only_media(table: Table<'_>, kind: MediaKind, templates: Templates<'_>) -> Option<MediaId> {
+    let media_id = read_media(&table, kind, templates);
     table.finish();
     media_id
 }
 
 fn read_video(table: Table<'_>, templates: Templates<'_>) -> Option<Action> {
-    let media_id = templates.required(&table, "media_id");
+    let media_id = read_media(&table, MediaKind::Video, templates);
     let title = templates.or_empty(&table, "title");
     let description = templates.or_empty(&table, "description");
     table.finish();
@@ -269,7 +274,7 @@ fn read_video(table: Table<'_>, templates: Templates<'_>) -> Option<Action> {
 }
 
 fn read_music(table: Table<'_>, templates: Templates<'_>) -> Option<Action> {
-    let thumb_media_id = templates.required(&table, "thumb_media_id");
+    let thumb_media_id = read_thumb(&table, templates);
     let title = templates.or_empty(&table, "title");
     let description = templates.or_empty(&table, "description");
     let music_url = templates.or_empty(&table, "music_url");

@@ -228,12 +228,14 @@ mod tests {
     use super::*;
 
     /// A config in which every table stands, so that every reader asks for its keys.
-    const ALL: &str = "[account]\ntoken = { file = \"t\" }\n[server]\n[log]\n[table.t]\nfile = \"t.csv\"\n[default]\nreply = \"a\"\n\
+    const ALL: &str = "[account]\ntoken = { file = \"t\" }\n[server]\n[log]\n[store]\n[api]\n[[menu.button]]\nsub_button = [{ type = \"a\" }]\n\
+        [[menu.conditional]]\n[table.t]\nfile = \"t.csv\"\n[default]\nreply = \"a\"\n\
         [welcome]\nreply = \"a\"\n[[blocked]]\nwords = \"a\"\n[[rule]]\nreply = \"a\"\n\
         when = { near = {}, field = { Label = { equals = \"a\" } } }\n\
         [[rule]]\nwhen.text = \"a\"\nreply.random = [{ text = \"a\" }]\n\
         [[rule]]\nwhen.text = \"b\"\nreply.image = {}\n[[rule]]\nwhen.text = \"c\"\nreply.voice = {}\n\
         [[rule]]\nwhen.text = \"d\"\nreply.video = {}\n[[rule]]\nwhen.text = \"e\"\nreply.music = {}\n\
+        [[rule]]\nwhen.text = \"h\"\nreply.music.thumb = {}\n\
         [[rule]]\nwhen.text = \"f\"\nreply.news = [{}]\n[[rule]]\nwhen.text = \"g\"\nreply.transfer = {}\n";
 
     #[test]

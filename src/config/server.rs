@@ -162,7 +162,8 @@ fn read_size(table: &Table<'_>, key: &'static str, range: RangeInclusive<usize>,
     }
 }
 
-fn duration_within(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+/// A duration in this range.
+pub(super) fn duration_within(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     within(text, duration, range, |it| format!("{it:?}"))
 }
 

@@ -26,10 +26,13 @@ pub(super) struct StateFiles {
 
 impl StateFiles {
     pub(super) fn of(config: &Path, state: &Path) -> Option<Self> {
-        let config = std::path::absolute(config).ok()?;
-        let digest = hex::encode(Sha1::digest(config.as_os_str().as_encoded_bytes()));
         let stem = config.file_stem()?.to_str().unwrap_or("config");
-        Some(Self { folder: state.join("last-good"), name: format!("{stem}-{}", &digest[..12]) })
+        Some(Self { folder: state.join("last-good"), name: format!("{stem}-{}", digest(config)?) })
+    }
+
+    /// The store of the config, beside their folder.
+    pub(super) fn store(&self) -> PathBuf {
+        self.folder.with_file_name(format!("{}.db", self.name))
     }
 
     pub(super) fn path(&self, ending: &str) -> PathBuf {
@@ -73,6 +76,14 @@ impl StateFiles {
             }
         }
     }
+}
+
+/// Tells configs apart by their paths: 12 hex digits.
+pub(super) fn digest(config: &Path) -> Option<String> {
+    let config = std::path::absolute(config).ok()?;
+    let mut digest = hex::encode(Sha1::digest(config.as_os_str().as_encoded_bytes()));
+    digest.truncate(12);
+    Some(digest)
 }
 
 /// A file that was not there before, whatever somebody has put in its place.

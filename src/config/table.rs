@@ -23,6 +23,8 @@ pub(super) struct Faults<'t> {
     file: &'t str,
     /// Whether expressions and templates are to be compiled, to see whether they do.
     pub(super) thorough: bool,
+    /// Where relative paths start.
+    folder: &'t Path,
     found: RefCell<Vec<Fault>>,
     /// Warnings have a count of their own: they must not push out the fault that refuses the config.
     fault_count: Cell<usize>,
@@ -33,9 +35,10 @@ pub(super) struct Faults<'t> {
 }
 
 impl<'t> Faults<'t> {
-    pub(super) fn new(file: &'t str, thorough: bool) -> Self {
+    pub(super) fn new(file: &'t str, folder: &'t Path, thorough: bool) -> Self {
         Self {
             file,
+            folder,
             thorough,
             found: RefCell::default(),
             fault_count: Cell::default(),
@@ -47,7 +50,7 @@ impl<'t> Faults<'t> {
 
     /// Those of an included file, which is as thorough.
     pub(super) fn of_included(&self, file: &'t Arc<IncludedText>) -> Self {
-        Self { within: Some(file.clone()), ..Self::new(&file.text, self.thorough) }
+        Self { within: Some(file.clone()), ..Self::new(&file.text, self.folder, self.thorough) }
     }
 
     /// The included file that is read, if it is not the config itself.
@@ -85,6 +88,11 @@ impl<'t> Faults<'t> {
             Severity::Fault => &self.fault_count,
             Severity::Warning => &self.warning_count,
         }
+    }
+
+    /// A path of the config as one that can be opened.
+    pub(super) fn path(&self, written: &str) -> PathBuf {
+        self.folder.join(written)
     }
 
     /// Notes a further file that the config depends on.
@@ -190,6 +198,11 @@ impl<'t> Table<'t> {
     /// The place of the key itself.
     pub(super) fn key_span(&self, key: &str) -> Range<usize> {
         self.entries.get_key_value(key).map_or(self.span.clone(), |(key, _)| key.span())
+    }
+
+    /// The place of its value; of the table, if there is none.
+    pub(super) fn value_span(&self, key: &'static str) -> Range<usize> {
+        self.value(key).map_or(self.span.clone(), Spanned::span)
     }
 
     pub(super) fn text(&self, key: &'static str) -> Option<Text<'t>> {

@@ -213,7 +213,7 @@ fn a_reply_has_exactly_one_kind() {
     for (reply, fault) in [
         ("reply = {}", "this reply has no kind"),
         ("reply = { text = \"a\", none = true }", "this reply has several kinds"),
-        ("reply = { image = { file = \"cat.jpg\" } }", "unknown image key `file`"),
+        ("reply = { image = { fil = \"cat.jpg\" } }", "unknown image key `fil`"),
         ("reply = { news = [] }", "`news` has no article"),
         ("reply = { none = false }", "`none` can only be true; leave it out"),
         ("reply = { music = {} }", "missing music key `thumb_media_id`"),

@@ -1,12 +1,12 @@
 //! Answers as WeChat judges them, for the properties.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use roxmltree::{Document, Node};
 
-use crate::account::Account;
-use crate::callback::{Circumstances, SUCCESS, Terms, answer};
+use crate::account::{Account, Surroundings};
+use crate::callback::{Answered, Circumstances, SUCCESS, Terms, answer};
 use crate::config::{Config, Thoroughness};
 use crate::http::{Params, Request, Response};
 use crate::wechat::limits::MAX_TEXT_BYTES;
@@ -61,26 +61,29 @@ reply = "{{ message.content }}{{ message.type }}"
 "#;
 
 /// The account of the properties.
-pub(super) fn terms() -> &'static Terms {
-    static TERMS: OnceLock<Terms> = OnceLock::new();
+pub(super) fn terms() -> &'static Arc<Terms> {
+    static TERMS: OnceLock<Arc<Terms>> = OnceLock::new();
     TERMS.get_or_init(|| {
         let (config, faults) = Config::parse(ACCOUNT, "/nonexistent".as_ref(), Thoroughness::Full);
-        Account::new(config.unwrap_or_else(|| panic!("{faults:?}"))).terms
+        Account::new(config.unwrap_or_else(|| panic!("{faults:?}")), Surroundings::default()).terms
     })
 }
 
 /// The answer of an account to one call.
-pub(super) fn call(terms: &Terms, method: &str, query: &[u8], body: &[u8]) -> Response {
+pub(super) fn call(terms: &Arc<Terms>, method: &str, query: &[u8], body: &[u8]) -> Response {
     let mut params = Params::new();
     params.push(b"REQUEST_METHOD", method.as_bytes());
     params.push(b"QUERY_STRING", query);
     params.push(b"SCRIPT_NAME", terms.path.as_deref().unwrap_or("/weixin").as_bytes());
     let circumstances = Circumstances { now: SystemTime::now(), random: || Some([7; 16]) };
-    answer(terms, &Request::new(params, body.to_vec()), circumstances)
+    match answer(terms, &Request::new(params, body.to_vec()), circumstances) {
+        Answered::Now(response) => response,
+        Answered::Later(pending) => pending.fail(),
+    }
 }
 
 /// Pushes a document in the open, signed with the account's token.
-pub(super) fn push(terms: &Terms, body: &[u8]) -> Response {
+pub(super) fn push(terms: &Arc<Terms>, body: &[u8]) -> Response {
     let (timestamp, nonce) = ("1700000000", "42");
     let token = terms.tokens[0].expose();
     let query = format!("signature={}&timestamp={timestamp}&nonce={nonce}", sign([token, timestamp, nonce]));

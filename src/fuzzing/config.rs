@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::answer::{assert_legal, push};
-use crate::account::Account;
+use crate::account::{Account, Surroundings};
 use crate::config::fault::{Fault, PlacedFault, Severity};
 use crate::config::{Config, Thoroughness};
 use crate::wechat::message::Message;
@@ -79,7 +79,7 @@ fn assert_discreet(text: &str) {
 
 /// An account of a config that checks answers messages, or refuses them.
 fn assert_serves(config: Config) {
-    let terms = Account::new(config).terms;
+    let terms = Account::new(config, Surroundings::default()).terms;
     let frame = |what: &str| {
         format!(
             "<xml><ToUserName>gh_0123456789ab</ToUserName><FromUserName>oUser</FromUserName>\

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::choice::{Choice, Chooser};
+use super::media::MediaId;
 use super::template::{Scope, Template, TemplateError};
 use crate::wechat::reply::{Article, Reply};
 
@@ -16,17 +17,17 @@ pub enum Action {
     /// A picture.
     Image {
         /// Of a temporary or permanent material.
-        media_id: Template,
+        media_id: MediaId,
     },
     /// A recording.
     Voice {
         /// Of a temporary or permanent material.
-        media_id: Template,
+        media_id: MediaId,
     },
     /// A film.
     Video {
         /// Of a temporary or permanent material.
-        media_id: Template,
+        media_id: MediaId,
         /// Shown above it.
         title: Template,
         /// Shown below the title.
@@ -43,7 +44,7 @@ pub enum Action {
         /// Where it lies in higher quality, for Wi-Fi.
         hq_music_url: Template,
         /// Its picture.
-        thumb_media_id: Template,
+        thumb_media_id: MediaId,
     },
     /// Articles.
     News {
@@ -87,13 +88,24 @@ pub struct ArticleTemplate {
     pub url: Template,
 }
 
+/// Why an action gave no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// A template could not be filled in.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// A file has no media_id.
+    #[error("{0}")]
+    Media(String),
+}
+
 impl Action {
     /// The replies to the message in `scope`, in their order; none is `success`.
     ///
     /// # Errors
     ///
-    /// If a template cannot be filled in.
-    pub fn replies(&self, scope: &Scope<'_>, chooser: Chooser<'_>) -> Result<Vec<Reply>, TemplateError> {
+    /// If a template cannot be filled in, or a file cannot be uploaded.
+    pub fn replies(&self, scope: &Scope<'_>, chooser: Chooser<'_>) -> Result<Vec<Reply>, ActionError> {
         let chosen = match self {
             Self::Several(actions) => {
                 let replies = actions.iter().map(|action| action.replies(scope, chooser));
@@ -107,14 +119,14 @@ impl Action {
     }
 
     /// The reply of an action that is one by itself.
-    fn reply(&self, scope: &Scope<'_>) -> Result<Option<Reply>, TemplateError> {
+    fn reply(&self, scope: &Scope<'_>) -> Result<Option<Reply>, ActionError> {
         let fill = |template: &Template| template.render(scope).map(Cow::into_owned);
         Ok(Some(match self {
             Self::Text(text) => Reply::Text { content: text.render_text(scope)?.into_owned() },
-            Self::Image { media_id } => Reply::Image { media_id: fill(media_id)? },
-            Self::Voice { media_id } => Reply::Voice { media_id: fill(media_id)? },
+            Self::Image { media_id } => Reply::Image { media_id: media_id.fill(scope)? },
+            Self::Voice { media_id } => Reply::Voice { media_id: media_id.fill(scope)? },
             Self::Video { media_id, title, description } => Reply::Video {
-                media_id: fill(media_id)?,
+                media_id: media_id.fill(scope)?,
                 title: fill(title)?,
                 description: fill(description)?,
             },
@@ -123,7 +135,7 @@ impl Action {
                 description: fill(description)?,
                 music_url: fill(music_url)?,
                 hq_music_url: fill(hq_music_url)?,
-                thumb_media_id: fill(thumb_media_id)?,
+                thumb_media_id: thumb_media_id.fill(scope)?,
             },
             Self::News { articles, count } => {
                 let count = count.as_ref().map(&fill).transpose()?;
@@ -137,6 +149,24 @@ impl Action {
             Self::TransferBizAiIvr => Reply::TransferBizAiIvr,
             Self::None | Self::Several(_) | Self::Random(_) | Self::RoundRobin { .. } => return Ok(None),
         }))
+    }
+
+    /// Whether the reply follows from the config and the message alone: nothing has to be asked or uploaded for it.
+    #[must_use]
+    pub fn is_pure(&self) -> bool {
+        match self {
+            Self::Image { media_id } | Self::Voice { media_id } | Self::Video { media_id, .. } => {
+                media_id.is_known()
+            }
+            Self::Music { thumb_media_id, .. } => thumb_media_id.is_known(),
+            Self::Several(actions) | Self::RoundRobin { actions, .. } => actions.iter().all(Self::is_pure),
+            Self::Random(choices) => choices.iter().all(|choice| choice.then.is_pure()),
+            Self::Text(_)
+            | Self::News { .. }
+            | Self::TransferCustomerService { .. }
+            | Self::TransferBizAiIvr
+            | Self::None => true,
+        }
     }
 }
 

@@ -142,6 +142,15 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// Whether the tests hold that look at the message alone, not at its sender, its place or the time.
+    pub(super) fn may_meet(&self, subject: &Subject<'_>) -> bool {
+        let mut found = Found { captures: Captures::default(), from: None, to: None };
+        let text = subject.folded(self.fold);
+        self.tests.iter().all(|test| test.is_circumstantial() || test.holds(subject, text, &mut found))
+    }
+}
+
 /// What tests have cut out so far.
 struct Found<'m> {
     captures: Captures<'m>,
@@ -179,6 +188,20 @@ impl<'m> Found<'m> {
 }
 
 impl Test {
+    /// Whether it looks at more than what was sent.
+    fn is_circumstantial(&self) -> bool {
+        matches!(
+            self,
+            Self::Field(_)
+                | Self::Near(_)
+                | Self::From(_)
+                | Self::NotFrom(_)
+                | Self::Share(_)
+                | Self::Valid(..)
+                | Self::Calendar(_)
+        )
+    }
+
     fn holds<'m>(&self, subject: &Subject<'m>, text: Option<&Folded<'m>>, found: &mut Found<'m>) -> bool {
         let any =
             |names: &[String], name: Option<&str>| names.iter().any(|known| Some(known.as_str()) == name);

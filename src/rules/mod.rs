@@ -15,6 +15,7 @@ mod fold;
 mod guard;
 mod index;
 mod markup;
+mod media;
 mod pattern;
 mod shadow;
 mod stored;
@@ -22,7 +23,7 @@ mod subject;
 mod tables;
 mod template;
 
-pub use action::{Action, ArticleTemplate};
+pub use action::{Action, ActionError, ArticleTemplate};
 pub use blocked::{Blocked, Measure};
 pub use calendar::{Calendar, Dates, Hours, Weekdays, Zone};
 pub use choice::{Choice, Chooser};
@@ -30,6 +31,7 @@ pub use condition::{Area, Condition, Field, Test};
 pub use explain::{Asked, Tried, Verdict};
 pub use fields::{known_fields, snake_case};
 pub use fold::Fold;
+pub use media::{MediaFile, MediaId, MediaKind, MediaLibrary, NoLibrary};
 pub use pattern::{Pattern, PatternError};
 pub use shadow::Shadow;
 pub use subject::{Captures, Circumstance, Subject};
@@ -235,6 +237,13 @@ impl Rules {
     #[must_use]
     pub fn find<'m>(&self, message: &Message<'m>, circumstance: &Circumstance) -> Matches<'_, 'm> {
         self.find_subject(Subject::of(message, circumstance))
+    }
+
+    /// Whether a rule may meet a tap on a menu's button with this key, whoever taps it when.
+    #[must_use]
+    pub fn may_meet_tap(&self, event: &str, key: &str) -> bool {
+        let subject = Subject::of_event(event, Some(key));
+        self.iter().any(|rule| rule.when.may_meet(&subject))
     }
 
     fn find_subject<'m>(&self, subject: Subject<'m>) -> Matches<'_, 'm> {

@@ -16,6 +16,7 @@ use super::Rules;
 use super::engine::{self, china_time, environment};
 use super::fields::{self, Field};
 use super::markup::Patchwork;
+use super::media::{MediaLibrary, NoLibrary};
 use super::subject::Captures;
 use super::tables::Tables;
 use crate::clock::unix_seconds;
@@ -52,6 +53,8 @@ pub struct Scope<'a> {
     pub session: &'a Session,
     /// The time: `now` in China's time, `timestamp` in Unix seconds.
     pub now: SystemTime,
+    /// The files of replies; of no use to templates themselves.
+    pub media: &'a dyn MediaLibrary,
 }
 
 /// A text with places to fill in.
@@ -145,6 +148,7 @@ impl Template {
             tables,
             session,
             now: UNIX_EPOCH,
+            media: &NoLibrary,
         };
         let TemplateError(error) = self.render_by_engine(&scope).err()?;
         let is_unknown = matches!(
@@ -351,6 +355,7 @@ mod tests {
             tables,
             session: &Session::new(),
             now,
+            media: &NoLibrary,
         };
         render(template, &scope).map(Cow::into_owned)
     }

@@ -4,17 +4,21 @@
 //! else does what at the same time, and a process that dies between two of them leaves nothing that does not end by
 //! itself: everything has a life time.
 
-use std::fmt::Debug;
+pub mod redis;
+pub mod sqlite;
+
+use std::fmt;
 use std::time::Duration;
 
 /// What all processes of an account share. All calls may block, for as long as the time limits of the store say and no
 /// longer. Keys are the caller's words; the store keeps accounts apart by itself.
-pub trait Store: Debug + Send + Sync {
+///
+/// # Errors
+///
+/// Each call fails if the store cannot be asked. Then the step may have been done or not.
+#[expect(clippy::missing_errors_doc, reason = "the same for all, see above")]
+pub trait Store: fmt::Debug + Send + Sync {
     /// The value of `key`, if it has not outlived its time.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be asked, as with every other call here.
     fn get(&self, key: &str) -> Result<Option<Value>, StoreError>;
 
     /// Keeps `bytes` under `key` for the time `life`, instead of what was there.
@@ -33,15 +37,17 @@ pub trait Store: Debug + Send + Sync {
     /// Forgets `key` if it has still the version `seen`. Says whether it did.
     fn remove_if(&self, key: &str, seen: Version) -> Result<bool, StoreError>;
 
-    /// Takes the lease `name` for the time `life`, or prolongs it if `holder` has it already. Each time that it changes
-    /// hands its generation grows, for as long as the store lives.
+    /// Takes the lease `name` for the time `life`, or prolongs it if `holder` has it already. Each time that it is taken
+    /// its generation grows, and never repeats. Who may have lost it meanwhile learns that by a new generation.
     fn lease(&self, name: &str, holder: Holder, life: Duration) -> Result<Lease, StoreError>;
 
     /// Gives a lease back, if `holder` still has it.
     fn release(&self, name: &str, holder: Holder) -> Result<(), StoreError>;
 
     /// Claims the message `message` for `holder`: the first who asks is to answer it, all others learn what became of
-    /// it. A claim must be renewed by [`Store::renew`] before `life` ends. Its row is forgotten after `keep`.
+    /// it. Asked again by a `holder` who has it, it is his still, and prolonged: so he may ask twice when he has not heard
+    /// the answer. A claim must be renewed by [`Store::renew`] before `life` ends: then it is lost, also to its holder. The
+    /// message is forgotten when `keep` (at least `life`) has passed since the last sign of its holder.
     fn claim(
         &self,
         message: &str,
@@ -54,7 +60,7 @@ pub trait Store: Debug + Send + Sync {
     fn renew(&self, message: &str, holder: Holder, life: Duration) -> Result<bool, StoreError>;
 
     /// Writes the answer of a claimed message down, for all further attempts, for the time `keep`. Says whether it did:
-    /// who has lost the claim, or comes after another answer, changes nothing.
+    /// who has lost the claim, or comes after another answer, changes nothing. The same answer once more is well.
     fn finish(
         &self,
         message: &str,
@@ -67,16 +73,29 @@ pub trait Store: Debug + Send + Sync {
     fn push(&self, openid: &str, pieces: &[&[u8]], life: Duration) -> Result<u64, StoreError>;
 
     /// Takes the first piece out of the outbox of `openid`, on behalf of the message `message`: the same message that
-    /// asks again (WeChat repeats) gets the same piece again.
+    /// asks again (WeChat repeats) gets the same piece again, for [`REPEATED_WITHIN`].
     fn pop(&self, openid: &str, message: &str) -> Result<Option<Piece>, StoreError>;
 
     /// Counts one more under `key` and gives the new count, unless it would be more than `limit`: then nothing changes
-    /// and the count is `None`. What was counted is forgotten when `window` has passed since.
+    /// and the count is `None`. Each is forgotten when `window` has passed since it was counted (a sliding window): so in
+    /// no time of this length more than `limit` are counted. Each takes a little room until then: meant for limits of up
+    /// to some thousands. A key should always come with the same window.
     fn count(&self, key: &str, limit: u64, window: Duration) -> Result<Option<u64>, StoreError>;
 }
 
+/// How long a piece that was taken is kept for the same message. WeChat repeats within 15 s.
+pub const REPEATED_WITHIN: Duration = Duration::from_secs(10 * 60);
+
+/// No life is longer, whatever was asked for: a hundred years.
+const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// A life in milliseconds, as stores count: at least one, so that what is to live a moment is not taken for eternal.
+fn millis(life: Duration) -> i64 {
+    i64::try_from(life.min(LONGEST_LIFE).as_millis()).unwrap_or(i64::MAX).max(1)
+}
+
 /// A value, and how long it will be there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Value {
     /// What was put.
     pub bytes: Vec<u8>,
@@ -110,7 +129,7 @@ pub enum Lease {
 }
 
 /// The answer to [`Store::claim`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Claim {
     /// It is yours: answer it.
     Yours,
@@ -134,12 +153,38 @@ pub enum Claim {
 }
 
 /// A piece of the outbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Piece {
     /// As it was pushed.
     pub bytes: Vec<u8>,
     /// How many more wait.
     pub left: u64,
+}
+
+// What is kept are tokens and texts of people: their sizes are enough to be seen.
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, remaining, version } = self;
+        write!(f, "Value({} bytes, {remaining:?}, {version:?})", bytes.len())
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Yours => write!(f, "Yours"),
+            Self::Running { attempt } => write!(f, "Running({attempt})"),
+            Self::Lost { attempt } => write!(f, "Lost({attempt})"),
+            Self::Answered { answer, attempt } => write!(f, "Answered({} bytes, {attempt})", answer.len()),
+        }
+    }
+}
+
+impl fmt::Debug for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Piece({} bytes, {} left)", self.bytes.len(), self.left)
+    }
 }
 
 /// Why the store could not be asked.

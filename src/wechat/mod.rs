@@ -6,11 +6,14 @@
 
 pub mod crypto;
 pub mod envelope;
+pub mod errcode;
 pub mod event;
 mod field;
 pub mod limits;
+pub mod menu;
 pub mod message;
 pub mod mode;
 pub mod reply;
 pub mod signature;
+pub mod web;
 pub mod xml;

@@ -33,7 +33,7 @@ alias = "said"
 
 [[rule]]
 name = "said"
-when.text = "说"
+when.regex = '^说(?<city>.*)'
 reply = "{{ city }}晴\n微风"
 
 [default]
@@ -88,7 +88,7 @@ fn the_time_decides_and_events_are_told_too() {
         .exits(0)
         .prints(&["account  嗯？\n         text · the default (line 33)\n"]);
     desk.run(["explain", "--at", "tomorrow", "天气"]).exits(2).complains(&["invalid value 'tomorrow'"]);
-    desk.run(["explain"]).exits(2).complains(&["<TEXT|--event <EVENT>|--type <TYPE>>"]);
+    desk.run(["explain"]).exits(2).complains(&["wxcgi-desk explain <TEXT>"]);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn blocked_words_are_told_before_the_rules() {
     refused.exits(0).prints(&[
         "user     笨蛋天气\n         a blocked word: refused; no rule is asked\naccount  请文明用语\n         text · a blocked word\n",
     ]);
-    desk.run(["explain", "查xx天气"]).exits(0).prints(&[
+    desk.run(["explain", "--at", "2026-11-21T12:00:00+08:00", "查xx天气"]).exits(0).prints(&[
         "         a blocked word: masked\n",
         "the text, folded, is \"查**天气\"\n",
         "account  **晴\n",

@@ -2,8 +2,10 @@
 
 mod answer;
 mod door;
+mod fake_wechat;
 mod fastcgi;
 mod load;
+mod machine;
 mod pipe;
 mod processes;
 mod records;
@@ -18,8 +20,10 @@ mod wire;
 
 pub(crate) use answer::{Answer, element, elements};
 pub(crate) use door::Door;
+pub(crate) use fake_wechat::{APP_ID, APP_SECRET, FOLLOWERS, FakeWechat, ITEMS, MEDIA, Trouble};
 pub(crate) use fastcgi::answer_on;
 pub(crate) use load::Load;
+pub(crate) use machine::Machine;
 pub(crate) use pipe::FullPipe;
 pub(crate) use processes::{PATIENCE, Process, connections, output_in_time, wait_until};
 pub(crate) use records::{begin, kind, padded, pair, record, request, stream};

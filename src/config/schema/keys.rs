@@ -1,6 +1,7 @@
 //! Every key of a config: what it takes, and what it means.
 
 use super::{Group, KNOWN_EVENTS, KNOWN_TYPES, Key, Kind};
+use crate::wechat::menu::BUTTON_TYPES;
 
 const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
     Key { name, kind, doc }
@@ -21,6 +22,9 @@ pub(super) static ROOT: Group = Group {
             key("server", Kind::Table(&SERVER), "How requests are taken, and the limits of both doors"),
             key("log", Kind::Table(&LOG), "Where the log goes"),
             key("table", Kind::Named(&TABLE), "Files that templates look things up in, each by its name"),
+            key("store", Kind::Table(&STORE), "What all processes of the account share"),
+            key("api", Kind::Table(&API), "How WeChat's API is reached"),
+            key("menu", Kind::Table(&MENU), "The custom menu (自定义菜单), for `wxcgi menu push`"),
             key("include", Kind::Words, "Files with further rules, as \"rules/*.toml\""),
             key("rule", Kind::Tables(&RULE), "The first rule that meets a message answers it"),
             key("welcome", Kind::Table(&FALLBACK), "Answers who follows, if no rule is for him"),
@@ -54,6 +58,11 @@ static ACCOUNT: Group = Group {
             ),
             key("original_id", Kind::Text, "原始ID, gh_…; messages to another are refused"),
             key("verified", Kind::Flag, "Whether the account is verified (微信认证); default false"),
+            key(
+                "kind",
+                Kind::OneOf(&["subscription", "service", "test"]),
+                "What account it is: 公众号, 服务号, 测试号; default: not known",
+            ),
             key("admin", Kind::Words, "The openids of those who run it, for rules with `from = \"admin\"`"),
             key(
                 "time_zone",
@@ -156,6 +165,118 @@ static LOG: Group = group(
         key("personal_data", Kind::Flag, "Write openids in full; default false"),
     ],
 );
+
+static STORE: Group = group(
+    "store key",
+    "What all processes of the account share",
+    &[
+        key(
+            "url",
+            Kind::Secret,
+            "\"sqlite:FILE\", \"redis://…\", \"rediss://…\" or \"unix:///SOCKET?db=0\"; default: a file in the state folder",
+        ),
+        key(
+            "journal",
+            Kind::OneOf(&["wal", "delete"]),
+            "SQLite: \"delete\" for a file on a network file system; default \"wal\"",
+        ),
+        key("prefix", Kind::Text, "Redis: what all keys begin with; default \"wxcgi\""),
+        key("ca", Kind::Text, "rediss://: a PEM file with the certificates that the server is believed by"),
+        key(
+            "timeout",
+            Kind::Duration,
+            "How long it is waited for; 50 ms to 4 s, default SQLite \"2s\", Redis \"1s\"",
+        ),
+    ],
+);
+
+static API: Group = group(
+    "API key",
+    "How WeChat's API is reached",
+    &[
+        key(
+            "base_url",
+            Kind::Text,
+            "Another official host, or a proxy of yours; default \"https://api.weixin.qq.com\"",
+        ),
+        key("proxy", Kind::Secret, "An HTTP proxy on the way, \"http://user:password@host:port\""),
+        key("timeout", Kind::Duration, "An answer is there by then; 100 ms to 60 s, default \"10s\""),
+        key(
+            "connect_timeout",
+            Kind::Duration,
+            "The connection is there by then; 100 ms to 60 s, default \"5s\"",
+        ),
+        key(
+            "transfer_timeout",
+            Kind::Duration,
+            "A file is up or down by then; 100 ms to 1 h, default \"5m\"",
+        ),
+        key("retry_for", Kind::Duration, "A call with all its attempts; 100 ms to 1 h, default \"30s\""),
+        key(
+            "token",
+            Kind::OneOf(&["stable", "classic"]),
+            "Where access_tokens come from: /cgi-bin/stable_token or /cgi-bin/token; default \"stable\"",
+        ),
+    ],
+);
+
+static MENU: Group = Group {
+    required: &["button"],
+    ..group(
+        "menu key",
+        "The custom menu (自定义菜单)",
+        &[
+            key("button", Kind::Tables(&BUTTON), "One to three buttons"),
+            key("conditional", Kind::Tables(&CONDITIONAL_MENU), "Menus for some followers (个性化菜单)"),
+        ],
+    )
+};
+
+static CONDITIONAL_MENU: Group = Group {
+    required: &["button"],
+    ..group(
+        "key of a conditional menu",
+        "A menu for some followers (个性化菜单)",
+        &[
+            key("tag_id", Kind::Whole(0, i64::MAX), "For those with this tag (标签)"),
+            key(
+                "client_platform_type",
+                Kind::OneOf(&["ios", "android", "other"]),
+                "For those with such a phone",
+            ),
+            key("button", Kind::Tables(&BUTTON), "One to three buttons"),
+        ],
+    )
+};
+
+static BUTTON: Group = Group {
+    required: &["name"],
+    ..group(
+        "button key",
+        "A button of the menu",
+        &[
+            key("name", Kind::Text, "What stands on it; up to 16 bytes, below another button 60"),
+            key("type", Kind::KnownWords(BUTTONS), "What a tap does"),
+            key("sub_button", Kind::Tables(&BUTTON), "The buttons below it, up to five"),
+            key("key", Kind::Text, "What rules get as EventKey"),
+            key("url", Kind::Text, "Where a tap leads"),
+            key("appid", Kind::Text, "The mini-program"),
+            key("pagepath", Kind::Text, "The page of the mini-program"),
+            key("media_id", Kind::Text, "Of a permanent material"),
+            key("article_id", Kind::Text, "Of a published article"),
+        ],
+    )
+};
+
+const BUTTONS: &[&str] = &{
+    let mut names = [""; BUTTON_TYPES.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = BUTTON_TYPES[index].0;
+        index += 1;
+    }
+    names
+};
 
 static TABLE: Group = Group {
     required: &["file"],
@@ -348,36 +469,42 @@ static CHOICE: Group = Group {
 
 const MEDIA_ID: &str = "Of a temporary or permanent material of this account";
 
-static IMAGE: Group = Group {
-    required: &["media_id"],
-    ..group("image key", "A picture", &[key("media_id", Kind::Template, MEDIA_ID)])
-};
+const FILE: &str = "A file here, uploaded when it is first needed; from the config's folder";
 
-static VOICE: Group = Group {
-    required: &["media_id"],
-    ..group("voice key", "A recording", &[key("media_id", Kind::Template, MEDIA_ID)])
-};
+/// A file of a reply is named in one of two ways.
+const FILE_OR_MEDIA_ID: &[&str] = &["file", "media_id"];
+
+/// What every file of a reply has, and some more.
+macro_rules! media_and {
+    ($($more:expr),* $(,)?) => {
+        &[key("file", Kind::Text, FILE), key("media_id", Kind::Template, MEDIA_ID), $($more),*]
+    };
+}
+
+static IMAGE: Group = Group { one_of: FILE_OR_MEDIA_ID, ..group("image key", "A picture", media_and!()) };
+
+static VOICE: Group = Group { one_of: FILE_OR_MEDIA_ID, ..group("voice key", "A recording", media_and!()) };
 
 static VIDEO: Group = Group {
-    required: &["media_id"],
+    one_of: FILE_OR_MEDIA_ID,
     ..group(
         "video key",
         "A film",
-        &[
-            key("media_id", Kind::Template, MEDIA_ID),
+        media_and!(
             key("title", Kind::Template, "Shown above it"),
             key("description", Kind::Template, "Shown below the title"),
-        ],
+        ),
     )
 };
 
 static MUSIC: Group = Group {
-    required: &["thumb_media_id"],
+    one_of: &["thumb", "thumb_media_id"],
     ..group(
         "music key",
         "A piece of music",
         &[
-            key("thumb_media_id", Kind::Template, "Its picture"),
+            key("thumb", Kind::Table(&THUMB), "Its picture"),
+            key("thumb_media_id", Kind::Template, "Its picture, as a material of this account"),
             key("title", Kind::Template, "Shown above it"),
             key("description", Kind::Template, "Shown below the title"),
             key("music_url", Kind::Template, "Where it lies"),
@@ -385,6 +512,9 @@ static MUSIC: Group = Group {
         ],
     )
 };
+
+static THUMB: Group =
+    Group { one_of: FILE_OR_MEDIA_ID, ..group("thumb key", "The picture of a piece of music", media_and!()) };
 
 static ARTICLE: Group = Group {
     required: &["title", "url"],

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Connections that are served at most, unless told otherwise and if the system allows as many.
-const MAX_CONNECTIONS: u64 = 1024;
+const MAX_CONNECTIONS: u64 = 2000;
 
 /// Connections that are served at least, however few descriptors there are.
 const MIN_CONNECTIONS: u64 = 16;
@@ -17,7 +17,7 @@ const MIN_CONNECTIONS: u64 = 16;
 /// Descriptors that are left for files, stores and handlers; of few a quarter.
 const RESERVED_DESCRIPTORS: u64 = 96;
 
-/// How many connections are served unless told otherwise: 1024, or half of what RLIMIT_NOFILE can be raised to.
+/// How many connections are served unless told otherwise: 2000, or half of what RLIMIT_NOFILE can be raised to.
 pub(super) fn default_max_connections() -> usize {
     let connections = usable(hard_limit()) / 2;
     to_usize(connections.clamp(MIN_CONNECTIONS, MAX_CONNECTIONS))
@@ -86,7 +86,7 @@ mod tests {
     fn few_descriptors_are_not_all_for_connections() {
         assert_eq!((usable(1024), usable(64), usable(0)), (928, 48, 0));
         let connections = default_max_connections();
-        assert!((16..=1024).contains(&connections));
+        assert!((16..=2000).contains(&connections));
         assert!(make(connections) >= 16);
     }
 }

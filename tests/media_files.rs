@@ -1,0 +1,206 @@
+//! Replies that show a file of this host: uploaded once for all processes, and again before WeChat forgets it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use wxcgi::api::{Api, ApiSettings, Credentials};
+use wxcgi::secret::Secret;
+use wxcgi::store::Store;
+use wxcgi::store::sqlite::{Journal, Sqlite};
+
+use crate::support::{APP_ID, APP_SECRET, Door, FakeWechat, Machine, Site, Trouble, WeChat};
+
+const UPLOAD: &str = "/cgi-bin/media/upload";
+const JPEG: &[u8] = b"\xff\xd8\xff\xe0\x00\x10JFIF a cat \xff\xd9";
+
+/// A folder that web servers' users may read, with pictures in it.
+fn pictures() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("our folder");
+    write(&folder.path().join("cat.jpg"), JPEG);
+    folder
+}
+
+fn write(path: &Path, bytes: &[u8]) -> PathBuf {
+    fs::write(path, bytes).expect("our folder");
+    path.to_owned()
+}
+
+fn config(fake: &FakeWechat, pictures: &Path, server: &str) -> String {
+    let folder = pictures.display();
+    fake.config(&format!(
+        "[server]\n{server}\n[[rule]]\nwhen.text = \"猫\"\nreply.image = {{ file = \"{folder}/cat.jpg\" }}\n\
+         on_error = \"画不出来\"\n[[rule]]\nwhen.text = \"歌\"\nreply.music = {{ title = \"歌\", music_url = \
+         \"https://example.com/a.mp3\", thumb = {{ file = \"{folder}/cat.jpg\" }} }}\n[default]\nreply = \"好\"\n"
+    ))
+}
+
+fn wechat() -> WeChat {
+    WeChat::with_token("mytoken")
+}
+
+#[test]
+fn a_file_is_uploaded_once_and_shown_at_both_doors() {
+    for door in Door::open_ones([Door::FastcgiByHand, Door::ApacheCgid]) {
+        let (fake, pictures) = (FakeWechat::start(), pictures());
+        let site = Site::behind(door).with_config(&config(&fake, pictures.path(), "")).open();
+        for _ in 0..3 {
+            let answer = site.receives(&wechat().says("猫"));
+            assert_eq!(answer.is(200).reply("MediaId"), format!("media-{}", JPEG.len()), "{}", site.logs());
+        }
+        assert_eq!(fake.count(UPLOAD), 1);
+        let sent = fake.last(UPLOAD);
+        assert_eq!(sent.param("type"), Some("image"));
+        assert!(sent.body.windows(JPEG.len()).any(|part| part == JPEG));
+
+        // As the picture of a piece of music it is another medium.
+        assert_eq!(
+            site.receives(&wechat().says("歌")).reply("ThumbMediaId"),
+            format!("media-{}", JPEG.len())
+        );
+        assert_eq!((fake.count(UPLOAD), fake.last(UPLOAD).param("type")), (2, Some("thumb")));
+
+        // What it holds counts, not when it was written.
+        write(&pictures.path().join("cat.jpg"), JPEG);
+        site.receives(&wechat().says("猫")).is(200);
+        assert_eq!(fake.count(UPLOAD), 2);
+        write(&pictures.path().join("cat.jpg"), &[JPEG, b"!"].concat());
+        let answer = site.receives(&wechat().says("猫"));
+        assert_eq!(answer.reply("MediaId"), format!("media-{}", JPEG.len() + 1));
+        assert_eq!(fake.count(UPLOAD), 3);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_uploaded_ends_in_on_error() {
+    for door in Door::open_ones([Door::FastcgiByHand, Door::ApacheCgid]) {
+        let (fake, pictures) = (FakeWechat::start(), pictures());
+        let site = Site::behind(door).with_config(&config(&fake, pictures.path(), "")).open();
+        fake.troubles(UPLOAD, [Trouble::Errcode(45009, "reach max api daily quota limit rid: 1")]);
+        site.receives(&wechat().says("猫")).replies("画不出来");
+        // It is not tried again at once.
+        site.receives(&wechat().says("猫")).replies("画不出来");
+        assert_eq!(fake.count(UPLOAD), 1);
+        assert!(site.logs().contains("45009"), "{}", site.logs());
+
+        write(&pictures.path().join("cat.jpg"), b"%PDF-1.4");
+        site.receives(&wechat().says("猫")).replies("画不出来");
+        assert!(site.logs().contains("WeChat would not take the file"), "{}", site.logs());
+        fs::remove_file(pictures.path().join("cat.jpg")).expect("our file");
+        site.receives(&wechat().says("猫")).replies("画不出来");
+        assert!(site.logs().contains("cat.jpg`: No such file"), "{}", site.logs());
+        assert_eq!(fake.count(UPLOAD), 1);
+        assert!(!site.logs().contains(APP_SECRET));
+    }
+}
+
+#[test]
+fn an_upload_that_hangs_holds_up_nobody_else() {
+    if !Door::FastcgiByHand.is_open() {
+        return;
+    }
+    let (fake, pictures) = (FakeWechat::start(), pictures());
+    let config = config(&fake, pictures.path(), "deadline = \"4s\"");
+    let site = Site::behind(Door::FastcgiByHand).with_config(&config).open();
+    fake.hold(UPLOAD);
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| site.receives(&wechat().says("猫")));
+        fake.was_called(UPLOAD, 1);
+        for _ in 0..100 {
+            site.receives(&wechat().says("你好")).replies("好");
+        }
+        assert!(!waits.is_finished());
+        fake.release();
+        assert_eq!(waits.join().expect("an answer").reply("MediaId"), format!("media-{}", JPEG.len()));
+    });
+}
+
+#[test]
+fn an_upload_is_given_up_before_wechat_hangs_up() {
+    for door in Door::open_ones([Door::FastcgiByHand, Door::ApacheCgid]) {
+        let (fake, pictures) = (FakeWechat::start(), pictures());
+        let config = config(&fake, pictures.path(), "deadline = \"500ms\"");
+        let site = Site::behind(door).with_config(&config).open();
+        fake.hold(UPLOAD);
+        // Nobody releases it.
+        site.receives(&wechat().says("猫")).replies("画不出来");
+    }
+}
+
+#[test]
+fn fifty_processes_upload_a_file_once() {
+    let (fake, pictures) = (FakeWechat::start(), pictures());
+    let machine = Machine::new(&config(&fake, pictures.path(), ""));
+    fake.hold(UPLOAD);
+    let processes: Vec<_> = (0..50).map(|_| machine.start(&["simulate", "猫", "--raw"])).collect();
+    fake.was_called(UPLOAD, 1);
+    fake.release();
+    for process in processes {
+        let output = crate::support::output_in_time(process);
+        let document = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(document.contains(&format!("media-{}", JPEG.len())), "{document}");
+    }
+    assert_eq!(fake.count(UPLOAD), 1);
+}
+
+/// The API as a process would call it whose clock is `clock`.
+fn api(fake: &FakeWechat, folder: &Path, clock: fn() -> SystemTime) -> Api {
+    let settings = ApiSettings { base_url: fake.base_url(), ..ApiSettings::default() };
+    let credentials =
+        Credentials { app_id: Some(APP_ID.to_owned()), app_secret: Some(Secret::new(APP_SECRET)) };
+    let store = Sqlite::new(folder.join("state.db"), Journal::default(), Duration::from_secs(5), APP_ID);
+    let store: Arc<dyn Store> = Arc::new(store.with_clock(clock));
+    Api::new(settings, credentials, &store)
+}
+
+#[test]
+fn a_file_is_uploaded_again_before_wechat_forgets_it() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let (fake, pictures) = (FakeWechat::start(), pictures());
+    let file = pictures.path().join("cat.jpg");
+    let media_id =
+        |clock| api(&fake, pictures.path(), clock).media_id(&file, "image", Duration::from_secs(20));
+    assert!(media_id(SystemTime::now).is_ok());
+    assert!(media_id(|| SystemTime::now() + HOUR * 59).is_ok());
+    assert_eq!(fake.count(UPLOAD), 1, "half a day is left");
+    // Where it cannot be renewed, the old one serves as long as it lives.
+    fake.troubles(UPLOAD, [Trouble::Errcode(45009, "reach max api daily quota limit rid: 1")]);
+    assert!(media_id(|| SystemTime::now() + HOUR * 61).is_ok());
+    assert_eq!(fake.count(UPLOAD), 2);
+    assert!(media_id(|| SystemTime::now() + HOUR * 62).is_ok());
+    assert_eq!(fake.count(UPLOAD), 3);
+    assert!(media_id(|| SystemTime::now() + HOUR * 63).is_ok());
+    assert_eq!(fake.count(UPLOAD), 3, "it was renewed");
+}
+
+#[test]
+fn check_tells_what_wechat_would_not_take() {
+    let (fake, pictures) = (FakeWechat::start(), pictures());
+    let machine = Machine::new(&config(&fake, pictures.path(), ""));
+    assert!(machine.prints(&["check"]).contains("no faults"));
+    let large = [JPEG, &vec![0; 10 << 20]].concat();
+    for (bytes, why) in [(&b"<html>"[..], "WeChat would not take it"), (&large, "WeChat would not take it")] {
+        write(&pictures.path().join("cat.jpg"), bytes);
+        let checked = machine.prints(&["check"]);
+        assert!(checked.contains(why) && checked.contains("`on_error`"), "{checked}");
+    }
+    fs::remove_file(pictures.path().join("cat.jpg")).expect("our file");
+    let checked = machine.prints(&["check"]);
+    assert!(checked.contains("cannot read") && checked.contains("2 warnings"), "{checked}");
+
+    for (reply, why) in [
+        ("reply.image = { file = \"a.jpg\", media_id = \"b\" }", "both `file` and `media_id`"),
+        ("reply.voice = {}", "neither `file` nor `media_id`"),
+        ("reply.music = { thumb = { file = \"a.jpg\" } }", "cannot read"),
+        ("reply.video = { file = 1 }", "expected a text"),
+    ] {
+        machine.configure(&fake.config(&format!("[[rule]]\nwhen.text = \"a\"\n{reply}\n")));
+        let output = machine.run(&["check"]);
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(told.contains(why), "{told}");
+    }
+}
