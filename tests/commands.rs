@@ -2,6 +2,7 @@
 
 mod explain;
 mod golden;
+mod import;
 mod schema;
 
 use std::fs;

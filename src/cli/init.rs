@@ -91,14 +91,19 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     // A config holds secrets.
     let mode = if args.what == What::Config { 0o600 } else { 0o644 };
-    write_new(&path, &text, mode)?;
+    write_file(&path, &text, mode, false)?;
     print_line(&format!("wxcgi: wrote {}", path.display()))
 }
 
 /// The sample with a token that nobody else has.
 fn config_with_token() -> Result<String, Failure> {
+    Ok(SAMPLE.replacen("mytoken", &new_token()?, 1))
+}
+
+/// A token that nobody else has.
+pub(super) fn new_token() -> Result<String, Failure> {
     let bytes: [u8; 16] = random().map_err(|error| Failure::Failed(error.to_string()))?;
-    Ok(SAMPLE.replacen("\"mytoken\"", &format!("\"{}\"", hex::encode(bytes)), 1))
+    Ok(hex::encode(bytes))
 }
 
 fn snippet(args: &Args) -> Result<String, Failure> {
@@ -169,11 +174,13 @@ fn replace_all(text: &str, words: &[(&str, &str)]) -> String {
     replaced
 }
 
-/// Nothing that lies there is overwritten.
-fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
+/// Nothing that lies there is overwritten, but by `force`.
+pub(super) fn write_file(path: &Path, text: &str, mode: u32, force: bool) -> Result<(), Failure> {
     OpenOptions::new()
         .write(true)
-        .create_new(true)
+        .create(force)
+        .truncate(force)
+        .create_new(!force)
         .mode(mode)
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))

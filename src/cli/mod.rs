@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 pub mod fastcgi;
+mod import;
 mod init;
 mod menu;
 mod message;
@@ -11,6 +12,7 @@ mod sign;
 mod simulate;
 mod test;
 mod token;
+mod toml_text;
 mod wechat;
 
 use std::io::Write;
@@ -94,6 +96,8 @@ enum Command {
     Quota(wechat::quota::Args),
     /// Call any endpoint of WeChat's API, with the access_token put in
     Api(wechat::api::Args),
+    /// Turn the automatic replies and the menu of WeChat's console into a config
+    Import(import::Args),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -223,6 +227,7 @@ impl Command {
             Self::Quota(args) => wechat::quota::run(&args),
             Self::Api(args) => wechat::api::run(&args),
             Self::Init(args) => init::run(&args),
+            Self::Import(args) => import::run(&args),
             Self::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "wxcgi", &mut script);

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::push::{Push, WeChat, met_rule};
+use super::toml_text::push_value;
 use super::{ConfigArg, Failure, print, print_line};
 use crate::account::{Account, Surroundings};
 use crate::callback::{Answered, Circumstances, SUCCESS, Terms, answer};
@@ -95,19 +96,19 @@ fn judge(outcomes: &[Outcome], json: bool) -> Result<(), Failure> {
 }
 
 /// An account whose users are about to send something.
-struct Run {
+pub(super) struct Run {
     settings: AccountSettings,
     terms: Arc<Terms>,
 }
 
 /// What became of one test.
 #[derive(Debug, Serialize)]
-struct Outcome {
+pub(super) struct Outcome {
     file: String,
     line: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    passed: bool,
+    pub(super) passed: bool,
     recorded: bool,
     sent: String,
     expected: Answer,
@@ -124,7 +125,7 @@ struct Answer {
 }
 
 impl Run {
-    fn new(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn new(path: &Path) -> Result<Self, Failure> {
         let config = load(path)?.config;
         Ok(Self {
             settings: config.account.clone(),
@@ -133,7 +134,7 @@ impl Run {
     }
 
     /// Runs the tests of one file, one after the other.
-    fn file(&self, path: &Path, record: bool) -> Result<Vec<Outcome>, Failure> {
+    pub(super) fn file(&self, path: &Path, record: bool) -> Result<Vec<Outcome>, Failure> {
         let file = GoldenFile::read(path)?;
         let mut outcomes = Vec::new();
         let mut text = file.text;
@@ -274,43 +275,17 @@ impl Answer {
     fn as_line(&self, begins_line: bool) -> String {
         let mut line = String::from(if begins_line { "" } else { "\n" });
         line.push_str("expect = { rule = ");
-        push_toml(&mut line, &self.rule);
+        push_value(&mut line, &self.rule);
         line.push_str(", reply = ");
-        push_toml(&mut line, &self.reply);
+        push_value(&mut line, &self.reply);
         line.push_str(" }\n");
         line
     }
 }
 
-/// Writes a value as TOML does, in one line.
-fn push_toml(line: &mut String, value: &Value) {
-    match value {
-        // A JSON text is a TOML text but for DEL.
-        Value::String(_) => line.push_str(&value.to_string().replace('\u{7f}', "\\u007f")),
-        Value::Array(items) => {
-            line.push('[');
-            for (index, item) in items.iter().enumerate() {
-                line.push_str(if index > 0 { ", " } else { "" });
-                push_toml(line, item);
-            }
-            line.push(']');
-        }
-        Value::Object(members) => {
-            line.push_str("{ ");
-            for (index, (key, item)) in members.iter().enumerate() {
-                // Our own keys are all bare.
-                let _ = write!(line, "{}{key} = ", if index > 0 { ", " } else { "" });
-                push_toml(line, item);
-            }
-            line.push_str(" }");
-        }
-        other => line.push_str(&other.to_string()),
-    }
-}
-
 impl Outcome {
     /// Nothing for a test that passed.
-    fn for_people(&self) -> String {
+    pub(super) fn for_people(&self) -> String {
         if self.passed {
             return String::new();
         }
@@ -363,7 +338,7 @@ fn push_difference(text: &mut String, label: &str, expected: &Value, found: &Val
 
 fn shown(value: &Value) -> String {
     let mut line = String::new();
-    push_toml(&mut line, value);
+    push_value(&mut line, value);
     line
 }
 

@@ -8,10 +8,16 @@ use super::{Reply, Seen, listed};
 /// The bytes of every file that can be fetched.
 pub(crate) const MEDIA: &[u8] = b"\xff\xd8\xff\xe0 a picture \xff\xd9";
 
+/// The automatic replies of the console.
+const CONSOLE_REPLIES: &str = include_str!("../../data/console/autoreply.json");
+
 /// The answer to a call whose access_token was taken.
 pub(super) fn answer(seen: &Seen) -> Result<Reply, Refusal> {
     let json = match (seen.method.as_str(), seen.path.as_str()) {
         ("GET", "/cgi-bin/ticket/getticket") => ticket(seen)?,
+        ("GET", "/cgi-bin/get_current_autoreply_info") => {
+            serde_json::from_str(CONSOLE_REPLIES).expect("our sample is JSON")
+        }
         ("GET", "/cgi-bin/getcallbackip") => json!({"ip_list": ["101.226.103.0/25"]}),
         ("POST", "/cgi-bin/message/custom/send") if is_text(seen) => custom_message(seen)?,
         ("POST", "/cgi-bin/media/upload") => uploaded(seen)?,
