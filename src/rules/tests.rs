@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::wechat::xml;
 
-const NOW: Circumstance = Circumstance { now: UNIX_EPOCH };
+const NOW: Circumstance = Circumstance { now: UNIX_EPOCH, past: None };
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
@@ -21,6 +21,7 @@ fn rule(number: usize, when: Condition) -> Rule {
         then: Action::None,
         help: None,
         on_error: None,
+        sequel: crate::rules::Sequel::default(),
         flow: Flow::Stop,
     }
 }
