@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::api::{Api, ApiSettings, Credentials};
 use crate::config::{AccountSettings, Config, StoreSettings, account_in_store};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// What the API of an account takes, as its config says it.
 #[derive(Debug)]
@@ -25,9 +25,18 @@ impl ApiParts {
     /// The API for the config that was read from `path`; what its processes share lies where `[store]` says, else in the
     /// folder `state`. Nothing is opened before the first call.
     pub(super) fn open(&self, path: &Path, state: Option<&Path>) -> Result<Api, StoreError> {
+        Ok(self.api(&self.open_store(path, state)?))
+    }
+
+    /// The store of the account; see [`Self::open`].
+    pub(super) fn open_store(&self, path: &Path, state: Option<&Path>) -> Result<Arc<dyn Store>, StoreError> {
         let name = account_in_store(self.credentials.app_id.as_deref(), path);
-        let store = Arc::from(self.store.open(&name, path, state)?);
-        Ok(Api::new(self.settings.clone(), self.credentials.clone(), &store))
+        Ok(Arc::from(self.store.open(&name, path, state)?))
+    }
+
+    /// The API, whose processes share a store.
+    pub(super) fn api(&self, store: &Arc<dyn Store>) -> Api {
+        Api::new(self.settings.clone(), self.credentials.clone(), store)
     }
 }
 

@@ -21,6 +21,8 @@ use crate::config::places::{CONFIG_VARIABLE, Origin};
 use crate::gateway::{Application, Responder};
 use crate::http::{Params, Request, Response};
 use crate::logging::{self, address_shown, shown};
+use crate::rules::Rule;
+use crate::wechat::message::Message;
 use api::ApiParts;
 pub use api::open_api;
 use status::{About, AboutLog, StatusPage, not_found};
@@ -60,6 +62,12 @@ impl Account {
             personal_data: log.personal_data,
         };
         Self { terms: Arc::new(terms), work, max_body: server.max_body, status }
+    }
+
+    /// The rule that answers a message now, for a person to see; nothing is written.
+    #[must_use]
+    pub fn met_rule(&self, message: &Message<'_>, now: SystemTime) -> Option<Arc<Rule>> {
+        self.work.met_rule(&self.terms, message, now)
     }
 
     /// A call of WeChat.

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::api::ApiParts;
 use crate::api::Api;
-use crate::callback::Pending;
+use crate::callback::{Means, Pending, Terms, met_rule};
 use crate::config::load::Service;
 use crate::gateway::Responder;
-use crate::rules::{MediaFile, MediaLibrary};
+use crate::rules::{MediaFile, MediaLibrary, Rule};
+use crate::store::Store;
+use crate::wechat::message::Message;
 
 /// So many answers are worked out at once; each has a thread.
 const MAX_AT_ONCE: usize = 64;
@@ -48,8 +50,19 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn new(parts: ApiParts, surroundings: Surroundings) -> Self {
         let service = surroundings.service;
-        let tools = Tools { parts, surroundings, api: OnceLock::new() };
+        let tools = Tools { parts, surroundings, store: OnceLock::new(), api: OnceLock::new() };
         Self { service, tools: Arc::new(tools), at_once: Arc::default() }
+    }
+
+    /// The rule that answers a message now.
+    pub(super) fn met_rule(
+        &self,
+        terms: &Terms,
+        message: &Message<'_>,
+        now: SystemTime,
+    ) -> Option<Arc<Rule>> {
+        let means = WorkMeans { tools: &self.tools, until: Instant::now() + terms.deadline };
+        met_rule(terms, message, now, &means)
     }
 
     /// Answers a call: here, if this process serves no other; else in a thread of its own.
@@ -98,32 +111,44 @@ struct Tools {
     parts: ApiParts,
     surroundings: Surroundings,
     /// Opened when first needed.
+    store: OnceLock<Result<Arc<dyn Store>, String>>,
     api: OnceLock<Result<Api, String>>,
 }
 
 impl Tools {
     fn respond(&self, pending: &Pending) -> crate::http::Response {
-        pending.respond(&Uploads { tools: self, until: pending.deadline() })
+        pending.respond(&WorkMeans { tools: self, until: pending.deadline() })
+    }
+
+    fn store(&self) -> Result<&Arc<dyn Store>, String> {
+        let Surroundings { config, state, .. } = &self.surroundings;
+        let open = || self.parts.open_store(config, state.as_deref()).map_err(|error| error.to_string());
+        self.store.get_or_init(open).as_ref().map_err(Clone::clone)
     }
 
     fn api(&self) -> Result<&Api, String> {
-        let Surroundings { config, state, .. } = &self.surroundings;
-        let open = || self.parts.open(config, state.as_deref()).map_err(|error| error.to_string());
+        let open = || Ok(self.parts.api(self.store()?));
         self.api.get_or_init(open).as_ref().map_err(Clone::clone)
     }
 }
 
-/// Files of replies, uploaded until a point in time.
+/// The store, and files of replies, uploaded until a point in time.
 #[derive(Debug)]
-struct Uploads<'t> {
+struct WorkMeans<'t> {
     tools: &'t Tools,
     until: Instant,
 }
 
-impl MediaLibrary for Uploads<'_> {
+impl MediaLibrary for WorkMeans<'_> {
     fn media_id(&self, file: &MediaFile) -> Result<String, String> {
         let limit = self.until.saturating_duration_since(Instant::now()).saturating_sub(REST);
         let found = self.tools.api()?.media_id(&file.path, file.kind.name(), limit);
         found.map_err(|error| error.to_string())
+    }
+}
+
+impl Means for WorkMeans<'_> {
+    fn store(&self) -> Result<Arc<dyn Store>, String> {
+        self.tools.store().cloned()
     }
 }

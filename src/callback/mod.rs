@@ -5,6 +5,7 @@
 //!
 //! Source: <https://developers.weixin.qq.com/doc/offiaccount/en/Basic_Information/Access_Overview.html>
 
+mod memory;
 mod pending;
 mod proof;
 mod refusal;
@@ -14,6 +15,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+pub use memory::Means;
+use memory::{Answer, Kept, Memory};
 pub use pending::Pending;
 use proof::{Query, check_path, required, verify};
 use refusal::Refusal;
@@ -25,8 +28,8 @@ use crate::clock::unix_seconds;
 use crate::http::{Request, Response};
 use crate::logging::{address_shown, openid_shown, shown};
 use crate::rules::{
-    Blocked, Captures, Chooser, Circumstance, Match, MediaLibrary, NoLibrary, Rules, Scope, Session, Tables,
-    Template,
+    Action, Blocked, Captures, Chooser, Circumstance, Match, MediaLibrary, NoLibrary, Past, Rule, Rules,
+    Scope, Session, Tables, Template, Tried,
 };
 use crate::secret::Secret;
 use crate::wechat::crypto::{AesKey, open_envelope, seal_envelope};
@@ -128,7 +131,7 @@ fn try_answer(
         return Ok(echo(query).into());
     }
     let outer = xml::parse(&request.body)?;
-    let call = Call { terms, received: request.received, circumstances, media: None };
+    let call = Call { terms, received: request.received, circumstances, means: None, waited_for: None };
     match open(terms, &query, &outer)? {
         None => call.reply_to(&outer, &request.body, None),
         Some(opened) => {
@@ -220,12 +223,28 @@ struct Call<'c> {
     terms: &'c Arc<Terms>,
     received: Instant,
     circumstances: Circumstances,
-    /// The files of replies; `None` where nothing may be waited for.
-    media: Option<&'c dyn MediaLibrary>,
+    /// By what more is found out than config and message say; `None` where nothing may be waited for.
+    means: Option<&'c dyn Means>,
+    /// Why the rules could not be asked to the end before.
+    waited_for: Option<MustWait>,
 }
 
-/// Something has to be asked or uploaded before more can be said.
-struct MustWait;
+/// What rules say to a message.
+struct Said<'m> {
+    met: Option<Match<'m>>,
+    replies: Vec<Reply>,
+}
+
+const NO_RULE: &str = "no rule";
+
+/// What has to be asked or uploaded before more can be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MustWait {
+    /// A file has to be uploaded.
+    Files,
+    /// It has to be looked up what is remembered of the user.
+    Memory,
+}
 
 impl Call<'_> {
     /// Answers the message in `root`, which was read from `body`; sealed, if it came so.
@@ -241,20 +260,72 @@ impl Call<'_> {
             Incoming::Masked(root) => self.answer(&Message::from_xml(&root)?, seal),
             Incoming::Refused(blocked) => {
                 let reply = self.refusal(&message, blocked);
-                Ok(self.send(&message, "a blocked word", reply, seal))
+                Ok(self.send(&message, &self.composed(&message, "a blocked word", reply), seal))
             }
-            Incoming::Ignored => Ok(self.send(&message, "a blocked word", None, seal)),
+            Incoming::Ignored => {
+                Ok(self.send(&message, &self.composed(&message, "a blocked word", None), seal))
+            }
         };
         Ok(match response {
             Ok(response) => Answered::Now(response),
-            Err(MustWait) => Answered::Later(Box::new(Pending::new(self, body, seal))),
+            Err(why) => Answered::Later(Box::new(Pending::new(self, why, body, seal))),
         })
     }
 
-    /// Answers what the rules say. The first reply is the passive one; nobody delivers the others yet.
+    /// Answers what the rules say, as far as nothing is missing for it.
     fn answer(&self, message: &Message<'_>, seal: Option<Seal<'_>>) -> Result<Response, MustWait> {
-        let (met, replies) = self.ask_rules(message)?;
-        let met = met.map_or("no rule".to_owned(), |met| met.rule.label());
+        if let (Some(means), Some(MustWait::Memory)) = (self.means, self.waited_for) {
+            return self.answer_from_memory(message, means, seal);
+        }
+        let said = self.ask_rules(message, None);
+        match (said, self.means) {
+            (Err(MustWait::Memory), Some(means)) => self.answer_from_memory(message, means, seal),
+            (said, _) => said.map(|said| self.send(message, &self.compose(message, said), seal)),
+        }
+    }
+
+    /// Answers what the rules say to a user of whom something is remembered, and writes down what they leave: once for
+    /// each message, however often WeChat sends it.
+    fn answer_from_memory(
+        &self,
+        message: &Message<'_>,
+        means: &dyn Means,
+        seal: Option<Seal<'_>>,
+    ) -> Result<Response, MustWait> {
+        let deadline = self.received + self.terms.deadline;
+        let mut memory = Memory::load(message, means, self.circumstances.now, deadline);
+        loop {
+            if let Some(given) = memory.answer() {
+                let again = Answer { met: format!("{}, as before", given.met), ..given.clone() };
+                return Ok(self.send(message, &again, seal));
+            }
+            let said = self.ask_rules(message, Some(&memory))?;
+            let rule = said.met.as_ref().map(|met| Arc::clone(&met.rule));
+            let answer = self.compose(message, said);
+            let answer = match memory.keep(&answer) {
+                Kept::Overtaken => {
+                    memory.reload();
+                    continue;
+                }
+                // The reply may ask for what nobody would remember.
+                Kept::Failed if memory.has_changed() => {
+                    let label = rule.as_ref().map_or(NO_RULE.to_owned(), |rule| rule.label());
+                    log::error!(target: "callback", "{label} failed: what it changes cannot be kept");
+                    let session = memory.session();
+                    let captures = Captures::default();
+                    let scope = self.scope(message, &captures, None, &session);
+                    let text = rule.and_then(|rule| fill(rule.on_error.as_ref()?, &scope));
+                    self.composed(message, &label, text.map(Reply::text))
+                }
+                Kept::Done | Kept::Failed => answer,
+            };
+            return Ok(self.send(message, &answer, seal));
+        }
+    }
+
+    /// What leaves of what the rules say. The first reply is the passive one; nobody delivers the others yet.
+    fn compose(&self, message: &Message<'_>, Said { met, replies }: Said<'_>) -> Answer {
+        let met = met.map_or(NO_RULE.to_owned(), |met| met.rule.label());
         let blocked = self.terms.rules.blocked();
         let pass = |reply| outgoing(blocked, reply, |blocked| self.refusal(message, blocked));
         let mut replies: Vec<_> = replies.into_iter().filter_map(pass).collect();
@@ -262,24 +333,30 @@ impl Call<'_> {
             log::warn!(target: "callback", "{met}: only the first of {} replies is sent", replies.len());
         }
         replies.truncate(1);
-        Ok(self.send(message, &met, replies.pop(), seal))
+        self.composed(message, &met, replies.pop())
     }
 
     /// The rule that answers, or the last that met, and what it answers. What no rule is for has its own only if no rule
     /// before it had one.
-    fn ask_rules<'m>(&self, message: &Message<'m>) -> Result<(Option<Match<'m>>, Vec<Reply>), MustWait> {
-        let mut last = None;
-        for met in self.terms.rules.find(message, &Circumstance::at(self.circumstances.now)) {
-            if self.media.is_none() && !met.rule.then.is_pure() {
-                return Err(MustWait);
+    fn ask_rules<'m>(&self, message: &Message<'m>, memory: Option<&'m Memory>) -> Result<Said<'m>, MustWait> {
+        let past = memory.map(|memory| memory as &dyn Past);
+        let mut said = Said { met: None, replies: Vec::new() };
+        let circumstance = Circumstance { now: self.circumstances.now, past };
+        let mut matches = self.terms.rules.find(message, &circumstance);
+        for met in matches.by_ref() {
+            if memory.is_none() && met.rule.asks_memory() {
+                return Err(MustWait::Memory);
             }
-            let replies = self.replies(message, &met);
-            last = Some(met);
-            if !replies.is_empty() {
-                return Ok((last, replies));
+            if self.means.is_none() && !met.rule.then.is_pure() {
+                return Err(MustWait::Files);
+            }
+            said.replies = self.replies(message, &met, memory);
+            said.met = Some(met);
+            if !said.replies.is_empty() {
+                return Ok(said);
             }
         }
-        Ok((last, Vec::new()))
+        if matches.lack_past() { Err(MustWait::Memory) } else { Ok(said) }
     }
 
     /// What is answered instead of something with a blocked word.
@@ -305,14 +382,14 @@ impl Call<'_> {
             tables: &self.terms.tables,
             session,
             now: self.circumstances.now,
-            media: self.media.unwrap_or(&NoLibrary),
+            media: self.means.map_or(&NoLibrary, |means| means as &dyn MediaLibrary),
         }
     }
 
     /// What the rule says, within WeChat's limits; nothing is `success`.
-    fn replies(&self, message: &Message<'_>, found: &Match<'_>) -> Vec<Reply> {
+    fn replies(&self, message: &Message<'_>, found: &Match<'_>, memory: Option<&Memory>) -> Vec<Reply> {
         let mut fitting = Vec::new();
-        for reply in self.said(message, found) {
+        for reply in self.said(message, found, memory) {
             let (reply, cut) = reply.fit(message);
             if let Some(cut) = cut {
                 log::warn!(target: "callback", "{}: {cut}", found.rule.label());
@@ -322,47 +399,83 @@ impl Call<'_> {
         fitting
     }
 
-    /// What the rule says, or what it says where that fails.
-    fn said(&self, message: &Message<'_>, found: &Match<'_>) -> Vec<Reply> {
-        let session = Session::new();
-        let scope = self.scope(message, &found.captures, found.rule.name.as_deref(), &session);
-        // Turns are to be counted in the store.
-        let chooser = Chooser { random: &self.circumstances.random, turn: &|_| None };
-        guarded(|| found.rule.then.replies(&scope, chooser)).unwrap_or_else(|why| {
+    /// What the rule says, or what it says where that fails; then it changes nothing.
+    fn said(&self, message: &Message<'_>, found: &Match<'_>, memory: Option<&Memory>) -> Vec<Reply> {
+        let draft = memory.map(Memory::draft);
+        guarded(|| self.carry_out(message, found, memory)).unwrap_or_else(|why| {
             log::error!(target: "callback", "{} failed: {why}", found.rule.label());
+            if let (Some(memory), Some(draft)) = (memory, draft) {
+                memory.go_back_to(draft);
+            }
+            let session = memory.map(Memory::session).unwrap_or_default();
+            let scope = self.scope(message, &found.captures, found.rule.name.as_deref(), &session);
             let text = found.rule.on_error.as_ref().and_then(|text| fill(text, &scope));
             text.map(Reply::text).into_iter().collect()
         })
     }
 
-    /// The response with this reply, and its line in the log.
-    fn send(
+    /// Writes down what the rule wants remembered, and gives what it says.
+    fn carry_out(
         &self,
         message: &Message<'_>,
-        met: &str,
-        reply: Option<Reply>,
-        seal: Option<Seal<'_>>,
-    ) -> Response {
+        found: &Match<'_>,
+        memory: Option<&Memory>,
+    ) -> Result<Vec<Reply>, String> {
+        let rule = &found.rule;
+        let (mut session, name) = (memory.map(Memory::session).unwrap_or_default(), rule.name.as_deref());
+        if let Some(memory) = memory {
+            if memory.is_away() && (!rule.sequel.is_empty() || rule.then.speaks_of_session()) {
+                return Err("it needs the store".to_owned());
+            }
+            for (key, setting) in &rule.sequel.session {
+                let scope = self.scope(message, &found.captures, name, &session);
+                let value = setting.value(&scope).map_err(|error| error.to_string())?;
+                memory.set(key, value).map_err(|error| error.to_string())?;
+                session = memory.session();
+            }
+        }
+        let turn = |key: &str| memory.and_then(|memory| memory.turn(key));
+        let chooser = Chooser { random: &self.circumstances.random, turn: &turn };
+        let scope = self.scope(message, &found.captures, name, &session);
+        let replies = rule.then.replies(&scope, chooser).map_err(|error| error.to_string())?;
+        if let Some(memory) = memory {
+            memory.note_given(rule);
+        }
+        Ok(replies)
+    }
+
+    /// An answer with this reply; without one if it is not as it should be: then `success` is the only legal body.
+    fn composed(&self, message: &Message<'_>, met: &str, reply: Option<Reply>) -> Answer {
+        let now = unix_seconds(self.circumstances.now);
         let kind = reply.as_ref().map_or(SUCCESS, Reply::msg_type);
-        let response = reply.and_then(|reply| self.sealed(message, &reply, seal));
-        self.log(message, met, response.as_ref().map_or(SUCCESS, |_| kind));
+        let xml = reply.map(|reply| reply.to_xml(message.from_user, message.to_user, now));
+        let xml = xml.filter(|xml| {
+            let checked = check_xml(xml, message.from_user, kind);
+            if let Err(error) = &checked {
+                log::error!(target: "callback", "our own reply is not what it should be: {error}; answered {SUCCESS}");
+            }
+            checked.is_ok()
+        });
+        Answer { met: met.to_owned(), kind: kind.to_owned(), xml }
+    }
+
+    /// The response with this answer, and its line in the log.
+    fn send(&self, message: &Message<'_>, answer: &Answer, seal: Option<Seal<'_>>) -> Response {
+        let response = answer.xml.as_ref().and_then(|xml| self.sealed(xml, seal));
+        let replied = response.as_ref().map_or(SUCCESS, |_| answer.kind.as_str());
+        self.log(message, &answer.met, replied);
         response.unwrap_or_else(|| Response::text(200, SUCCESS))
     }
 
     /// The reply as it leaves; `None` if it cannot: then `success` is the only legal body.
-    fn sealed(&self, message: &Message<'_>, reply: &Reply, seal: Option<Seal<'_>>) -> Option<Response> {
+    fn sealed(&self, xml: &str, seal: Option<Seal<'_>>) -> Option<Response> {
         let now = unix_seconds(self.circumstances.now);
-        let xml = reply.to_xml(message.from_user, message.to_user, now);
-        if let Err(error) = check_xml(&xml, message.from_user, reply.msg_type()) {
-            log::error!(target: "callback", "our own reply is not what it should be: {error}; answered {SUCCESS}");
-            return None;
-        }
-        let Some(seal) = seal else { return Some(Response::xml(xml)) };
+        let Some(seal) = seal else { return Some(Response::xml(xml.to_owned())) };
         let Some(random) = (self.circumstances.random)() else {
             log::error!(target: "callback", "the system gives no random bytes; answered {SUCCESS}");
             return None;
         };
-        let encrypt = seal_envelope(&xml, seal.key, self.terms.app_id.as_deref()?, random);
+        let encrypt = seal_envelope(xml, seal.key, self.terms.app_id.as_deref()?, random);
         Some(Response::xml(envelope_xml(&encrypt, seal.token.expose(), now, seal.nonce)))
     }
 
@@ -379,6 +492,43 @@ impl Call<'_> {
         let time = self.received.elapsed().as_millis();
         log::info!(target: "callback", "{what} from {from} met {met}; replied {replied} in {time} ms");
     }
+}
+
+/// The rule that answers a message of the user now, found as its answer would be; nothing is written.
+#[must_use]
+pub fn met_rule(
+    terms: &Terms,
+    message: &Message<'_>,
+    now: SystemTime,
+    means: &dyn Means,
+) -> Option<Arc<Rule>> {
+    let find = |past| {
+        let mut matches = terms.rules.find(message, &Circumstance { now, past });
+        let met: Vec<_> = matches.by_ref().map(|found| found.rule).collect();
+        (met, matches.lack_past())
+    };
+    let (mut met, lacks_past) = find(None);
+    let memory;
+    if lacks_past {
+        memory = Memory::load(message, means, now, Instant::now() + terms.deadline);
+        (met, _) = find(Some(&memory));
+    }
+    answering(met)
+}
+
+/// Of the rules that meet a message the one that answers it.
+#[must_use]
+pub fn answering(met: Vec<Arc<Rule>>) -> Option<Arc<Rule>> {
+    let (quiet, spoken): (Vec<_>, Vec<_>) =
+        met.into_iter().partition(|rule| matches!(rule.then, Action::None));
+    spoken.into_iter().next().or_else(|| quiet.into_iter().next_back())
+}
+
+/// What becomes of each rule when the user sends a message now; nothing is written.
+#[must_use]
+pub fn explain(terms: &Terms, message: &Message<'_>, now: SystemTime, means: &dyn Means) -> Vec<Tried> {
+    let memory = Memory::load(message, means, now, Instant::now() + terms.deadline);
+    terms.rules.explain(message, &Circumstance { now, past: Some(&memory) })
 }
 
 /// A template of a text filled in; `None` if that cannot be done.

@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             let rules: Vec<_> = loaded.config.rules.iter().collect();
             let default =
                 if rules.iter().any(|rule| rule.role == Role::Default) { " and a default" } else { "" };
-            let count = match rules.iter().filter(|rule| !rule.is_fallback()).count() {
+            let count = match rules.iter().filter(|rule| matches!(rule.role, Role::Rule(_))).count() {
                 1 => "1 rule".to_owned(),
                 count => format!("{count} rules"),
             };

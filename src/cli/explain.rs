@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::message::Selectors;
-use super::push::{Received, WeChat, answering};
-use super::test::{Moment, called};
+use super::push::{Push, Received, WeChat};
+use super::test::{Moment, TestMeans, called};
 use super::{ConfigArg, Failure, print, print_line};
 use crate::account::{Account, Surroundings};
-use crate::callback::{Incoming, Terms, incoming};
+use crate::callback::{Incoming, Terms, answering, explain, incoming};
+use crate::config::AccountSettings;
 use crate::gateway::cgi;
-use crate::rules::{Circumstance, Flow, Rule, Tried, Verdict};
+use crate::rules::{Flow, Rule, Tried, Verdict};
 use crate::wechat::message::Message;
 use crate::wechat::xml;
 
@@ -23,6 +24,7 @@ use crate::wechat::xml;
 #[command(after_help = "Examples:
   wxcgi explain 明天上海天气
   wxcgi explain --at 2026-11-21T23:00:00+08:00 在吗
+  wxcgi explain --after 点餐 --after 2 不要辣
   wxcgi explain --event CLICK --key V1001")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -32,6 +34,9 @@ pub(super) struct Args {
     /// When it is sent, as `2026-11-21T09:00:00+08:00` [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
+    /// What the user said before, once for each message; of more nothing is remembered
+    #[arg(long, value_name = "TEXT")]
+    after: Vec<String>,
     /// Print an object for a program: rules (rule, place, verdict, asked, captures, …), answered_by, reply
     #[arg(long)]
     json: bool,
@@ -40,38 +45,67 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (_, loaded) = args.config.load()?;
     crate::logging::start(log::LevelFilter::Warn, None);
-    let (push, sent) = args.message.push();
-    let now = args.at.map_or_else(SystemTime::now, SystemTime::from);
-    let settings = loaded.config.account.clone();
-    let terms = Account::new(loaded.config, Surroundings::default()).terms;
-    let wechat = WeChat::new(&push, None, &settings, now)?;
-    let app = Moment { terms: &terms, now };
-    let document = cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &app);
-    let received = wechat.receive(&document)?;
-    let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
-    let root = xml::parse(wechat.message.as_bytes()).map_err(|error| failed(&error))?;
-    let message = Message::from_xml(&root).map_err(|error| failed(&error))?;
-    let masked;
-    let explanation = match incoming(terms.rules.blocked(), &message) {
-        Incoming::Passes => Explanation::of(&terms, &message, now, Screened::Passes),
-        Incoming::Masked(root) => {
-            masked = root;
-            let message = Message::from_xml(&masked).map_err(|error| failed(&error))?;
-            Explanation::of(&terms, &message, now, Screened::Masked)
-        }
-        Incoming::Refused(_) => Explanation { screened: Screened::Refused, tried: Vec::new() },
-        Incoming::Ignored => Explanation { screened: Screened::Ignored, tried: Vec::new() },
+    let scene = Scene {
+        settings: loaded.config.account.clone(),
+        terms: Account::new(loaded.config, Surroundings::default()).terms,
+        means: TestMeans::new()?,
+        now: args.at.map_or_else(SystemTime::now, SystemTime::from),
     };
+    for text in &args.after {
+        scene.send(&args.message.push_of_text(text))?;
+    }
+    let (push, sent) = args.message.push();
+    // The reply may change what is remembered.
+    let explanation = scene.explain(&push)?;
+    let received = scene.send(&push)?;
     if args.json {
         return print_line(&format!("{:#}", explanation.for_programs(&received)));
     }
     print(explanation.for_people(&sent, &received).as_bytes())
 }
 
+/// An account at a moment, of whose users nothing is remembered but what they send now.
+struct Scene {
+    settings: AccountSettings,
+    terms: Arc<Terms>,
+    means: TestMeans,
+    now: SystemTime,
+}
+
+impl Scene {
+    fn wechat(&self, push: &Push) -> Result<WeChat, Failure> {
+        WeChat::new(push, None, &self.settings, self.now)
+    }
+
+    /// Sends a message through the door.
+    fn send(&self, push: &Push) -> Result<Received, Failure> {
+        let wechat = self.wechat(push)?;
+        let app = Moment { terms: &self.terms, means: &self.means, now: self.now };
+        wechat.receive(&cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &app))
+    }
+
+    fn explain(&self, push: &Push) -> Result<Explanation, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
+        let wechat = self.wechat(push)?;
+        let root = xml::parse(wechat.message.as_bytes()).map_err(|error| failed(&error))?;
+        let message = Message::from_xml(&root).map_err(|error| failed(&error))?;
+        let tried = |message: &Message<'_>| explain(&self.terms, message, self.now, &self.means);
+        Ok(match incoming(self.terms.rules.blocked(), &message) {
+            Incoming::Passes => Explanation { screened: Screened::Passes, tried: tried(&message) },
+            Incoming::Masked(root) => {
+                let message = Message::from_xml(&root).map_err(|error| failed(&error))?;
+                Explanation { screened: Screened::Masked, tried: tried(&message) }
+            }
+            Incoming::Refused(_) => Explanation { screened: Screened::Refused, tried: Vec::new() },
+            Incoming::Ignored => Explanation { screened: Screened::Ignored, tried: Vec::new() },
+        })
+    }
+}
+
 /// What the rules made of a message.
-struct Explanation<'m> {
+struct Explanation {
     screened: Screened,
-    tried: Vec<Tried<'m>>,
+    tried: Vec<Tried>,
 }
 
 /// What blocked words made of it before.
@@ -95,14 +129,10 @@ impl Screened {
     }
 }
 
-impl<'m> Explanation<'m> {
-    fn of(terms: &Terms, message: &Message<'m>, now: SystemTime, screened: Screened) -> Self {
-        Self { screened, tried: terms.rules.explain(message, &Circumstance::at(now)) }
-    }
-
+impl Explanation {
     fn answered_by(&self) -> Option<Arc<Rule>> {
         let met = self.tried.iter().filter(|tried| matches!(tried.verdict, Verdict::Meets(_)));
-        answering(met.map(|tried| Arc::clone(&tried.rule)))
+        answering(met.map(|tried| Arc::clone(&tried.rule)).collect())
     }
 
     fn for_people(&self, sent: &str, received: &Received) -> String {
@@ -144,7 +174,7 @@ fn indented(text: &str) -> String {
 }
 
 /// A line for the rule, and one for each test that was asked.
-fn push_tried(page: &mut String, tried: &Tried<'_>) {
+fn push_tried(page: &mut String, tried: &Tried) {
     let _ = write!(page, "{}: {}", tried.rule.label(), words(&tried.verdict));
     if matches!(tried.verdict, Verdict::Meets(_)) {
         if tried.rule.flow == Flow::Next {
@@ -160,13 +190,13 @@ fn push_tried(page: &mut String, tried: &Tried<'_>) {
         let _ = writeln!(page, "         {mark} {}: {}", asked.test, asked.seen);
     }
     if let Verdict::Meets(captures) = &tried.verdict {
-        for (name, text) in captures.iter() {
+        for (name, text) in captures {
             let _ = writeln!(page, "         {{{{ {name} }}}} is {text:?}");
         }
     }
 }
 
-fn words(verdict: &Verdict<'_>) -> &'static str {
+fn words(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Meets(_) => "meets it",
         Verdict::Misses => "does not meet it",
@@ -175,7 +205,7 @@ fn words(verdict: &Verdict<'_>) -> &'static str {
     }
 }
 
-fn object(tried: &Tried<'_>) -> Value {
+fn object(tried: &Tried) -> Value {
     let Tried { rule, verdict, asked } = tried;
     let verdict_word = match verdict {
         Verdict::Meets(_) => "meets",
@@ -185,7 +215,7 @@ fn object(tried: &Tried<'_>) -> Value {
     };
     let captures: Map<String, Value> = match verdict {
         Verdict::Meets(captures) => {
-            captures.iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
+            captures.iter().map(|(name, text)| (name.clone(), text.as_str().into())).collect()
         }
         _ => Map::new(),
     };

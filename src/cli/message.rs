@@ -1,5 +1,7 @@
 //! What a user sends, as commands are told it.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use super::push::Push;
 
 /// A text, an event or another message, and whose it is.
@@ -26,6 +28,13 @@ pub(super) struct Selectors {
 }
 
 impl Selectors {
+    /// A text of the same user.
+    pub(super) fn push_of_text(&self, text: &str) -> Push {
+        let fields = [("MsgType", "text"), ("Content", text), ("MsgId", &new_msg_id())];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Push { openid: self.openid.clone(), fields: fields.into() }
+    }
+
     /// The message, and what to call it on the page.
     pub(super) fn push(&self) -> (Push, String) {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -43,10 +52,16 @@ impl Selectors {
         };
         fields.extend(self.fields.iter().cloned());
         if self.event.is_none() && !fields.iter().any(|(name, _)| name == "MsgId") {
-            fields.push(pair("MsgId", "24000000000000001"));
+            fields.push(pair("MsgId", &new_msg_id()));
         }
         (Push { openid: self.openid.clone(), fields }, sent)
     }
+}
+
+/// The id of a message that was not sent before: a second one with its id would be answered as a repeat of the first.
+fn new_msg_id() -> String {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (24_000_000_000_000_000 + since_1970.as_micros()).to_string()
 }
 
 fn field(text: &str) -> Result<(String, String), String> {

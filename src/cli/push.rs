@@ -1,7 +1,6 @@
 //! The other side: WeChat, as it sends messages and reads replies.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
@@ -11,7 +10,7 @@ use super::sign::{Proof, Sealed, percent_encode};
 use crate::clock::unix_seconds;
 use crate::config::AccountSettings;
 use crate::http::Params;
-use crate::rules::{Action, Circumstance, Rule, Rules, snake_case};
+use crate::rules::snake_case;
 use crate::secret::Secret;
 use crate::wechat::crypto::{AesKey, open_envelope};
 use crate::wechat::limits::MAX_TEXT_BYTES;
@@ -25,19 +24,6 @@ pub(super) struct Push {
     pub(super) openid: String,
     /// The elements beside the sender, the receiver and the time.
     pub(super) fields: Vec<(String, String)>,
-}
-
-/// The rule that answers a message, for the page; the door itself finds it again.
-pub(super) fn met_rule(rules: &Rules, message: &str, now: SystemTime) -> Option<Arc<Rule>> {
-    let root = xml::parse(message.as_bytes()).ok()?;
-    let message = Message::from_xml(&root).ok()?;
-    answering(rules.find(&message, &Circumstance::at(now)).map(|found| found.rule))
-}
-
-/// Of the rules that meet a message the one that answers it.
-pub(super) fn answering(met: impl Iterator<Item = Arc<Rule>>) -> Option<Arc<Rule>> {
-    let (quiet, spoken): (Vec<_>, Vec<_>) = met.partition(|rule| matches!(rule.then, Action::None));
-    spoken.into_iter().next().or_else(|| quiet.into_iter().next_back())
 }
 
 /// The other side: who sends the message and reads the reply.
@@ -105,6 +91,12 @@ impl WeChat {
             now,
             mode,
         })
+    }
+
+    /// What `ask` makes of the message as our side reads it.
+    pub(super) fn ask<T>(&self, ask: impl FnOnce(&Message<'_>) -> Option<T>) -> Option<T> {
+        let root = xml::parse(self.message.as_bytes()).ok()?;
+        ask(&Message::from_xml(&root).ok()?)
     }
 
     /// What a web server would pass on.

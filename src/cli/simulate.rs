@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use super::message::Selectors;
-use super::push::{WeChat, met_rule};
+use super::push::WeChat;
 use super::{ConfigArg, Failure, print, print_line};
 use crate::account::{Account, Surroundings};
 use crate::config::load::{Service, Unusable};
@@ -63,9 +63,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (push, sent) = args.message.push();
     let now = SystemTime::now();
     let wechat = WeChat::new(&push, args.mode.map(Mode::from), &config.account, now)?;
-    let rule =
-        met_rule(&config.rules, &wechat.message, now).map_or("no rule".to_owned(), |rule| rule.label());
     let account = Account::new(config, surroundings);
+    let rule = wechat.ask(|message| account.met_rule(message, now));
+    let rule = rule.map_or("no rule".to_owned(), |rule| rule.label());
     let started = Instant::now();
     let document = cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &account);
     let time = started.elapsed();

@@ -2,25 +2,29 @@
 //! at the time that the test says.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::push::{Push, WeChat, met_rule};
+use super::push::{Push, WeChat};
 use super::toml_text::push_value;
 use super::{ConfigArg, Failure, print, print_line};
 use crate::account::{Account, Surroundings};
-use crate::callback::{Answered, Circumstances, SUCCESS, Terms, answer};
+use crate::callback::{Answered, Circumstances, Means, SUCCESS, Terms, answer, met_rule};
+use crate::chance::random;
 use crate::config::AccountSettings;
 use crate::config::golden::{Expected, ExpectedRule, GoldenFile, GoldenTest};
 use crate::config::load::load;
 use crate::gateway::{Application, Responder, cgi};
 use crate::http::{Params, Request, Response};
 use crate::rules::{MediaFile, MediaLibrary, Role, Rule};
+use crate::store::Store;
+use crate::store::sqlite::{Journal, Sqlite};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A test, in a .toml file of the folder:
@@ -99,6 +103,7 @@ fn judge(outcomes: &[Outcome], json: bool) -> Result<(), Failure> {
 pub(super) struct Run {
     settings: AccountSettings,
     terms: Arc<Terms>,
+    means: TestMeans,
 }
 
 /// What became of one test.
@@ -130,6 +135,7 @@ impl Run {
         Ok(Self {
             settings: config.account.clone(),
             terms: Account::new(config, Surroundings::default()).terms,
+            means: TestMeans::new()?,
         })
     }
 
@@ -166,8 +172,8 @@ impl Run {
         let now = test.at.unwrap_or_else(SystemTime::now);
         let push = Push { openid: test.user.clone(), fields };
         let wechat = WeChat::new(&push, None, &self.settings, now)?;
-        let rule = met_rule(&self.terms.rules, &wechat.message, now);
-        let app = Moment { terms: &self.terms, now };
+        let rule = wechat.ask(|message| met_rule(&self.terms, message, now, &self.means));
+        let app = Moment { terms: &self.terms, means: &self.means, now };
         let document = cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &app);
         let received = wechat.receive(&document)?;
         let found = Answer { rule: rule.as_deref().map_or(false.into(), called), reply: received.written };
@@ -191,6 +197,7 @@ impl Run {
 /// The account at a moment, with the same chance each time: of several replies always the same is chosen.
 pub(super) struct Moment<'a> {
     pub(super) terms: &'a Arc<Terms>,
+    pub(super) means: &'a TestMeans,
     pub(super) now: SystemTime,
 }
 
@@ -203,7 +210,7 @@ impl Application for Moment<'_> {
         let circumstances = Circumstances { now: self.now, random: || Some([0; 16]) };
         responder.respond(match answer(self.terms, request, circumstances) {
             Answered::Now(response) => response,
-            Answered::Later(pending) => pending.respond(&SampleLibrary),
+            Answered::Later(pending) => pending.respond(self.means),
         });
     }
 
@@ -212,13 +219,50 @@ impl Application for Moment<'_> {
     }
 }
 
-/// Nothing is uploaded in a test: a file is its own media_id.
+/// What rules remember in a test goes into a store of its own, in a folder that is removed with it.
 #[derive(Debug)]
-struct SampleLibrary;
+pub(super) struct TestMeans {
+    folder: PathBuf,
+    store: Arc<dyn Store>,
+}
 
-impl MediaLibrary for SampleLibrary {
+impl TestMeans {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let failed =
+            |error: std::io::Error| Failure::Failed(format!("cannot make a folder for the store: {error}"));
+        let name = random::<8>()
+            .map_err(failed)?
+            .iter()
+            .fold(String::new(), |name, byte| format!("{name}{byte:02x}"));
+        let folder = std::env::temp_dir().join(format!("wxcgi-test-{name}"));
+        DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
+        let store = Sqlite::new(folder.join("store.db"), Journal::default(), Duration::from_secs(2), "test");
+        Ok(Self { folder, store: Arc::new(store) })
+    }
+}
+
+impl Drop for TestMeans {
+    fn drop(&mut self) {
+        // What is left in a folder for temporary files harms nobody.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl MediaLibrary for TestMeans {
+    /// Nothing is uploaded in a test: a file is its own media_id.
     fn media_id(&self, file: &MediaFile) -> Result<String, String> {
         Ok(file.path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+    }
+}
+
+impl Means for TestMeans {
+    fn store(&self) -> Result<Arc<dyn Store>, String> {
+        Ok(Arc::clone(&self.store))
+    }
+
+    /// Two tests at the same time may well send the same event.
+    fn knows_repeats(&self) -> bool {
+        false
     }
 }
 
@@ -237,7 +281,8 @@ fn is_expected(expected: &Expected, rule: Option<&Rule>, reply: &Value) -> bool 
         Some(ExpectedRule::None) => rule.is_none(),
         Some(ExpectedRule::Number(number)) => rule.is_some_and(|rule| rule.role == Role::Rule(*number)),
         Some(ExpectedRule::Named(name)) => rule.is_some_and(|rule| {
-            rule.name.as_ref() == Some(name) || (rule.is_fallback() && rule.role.key() == *name)
+            rule.name.as_ref() == Some(name)
+                || (!matches!(rule.role, Role::Rule(_)) && rule.role.key() == *name)
         }),
     };
     is_rule && expected.replies.as_ref().is_none_or(|replies| replies.contains(reply))

@@ -159,7 +159,7 @@ fn joined(ranges: &[Range<usize>], text: &str) -> Option<String> {
 }
 
 /// The tables that hold rules, and the menu: no request needs it.
-const RULE_TABLES: [&str; 6] = ["rule", "default", "welcome", "unfollow", "blocked", "menu"];
+const RULE_TABLES: [&str; 7] = ["rule", "step", "default", "welcome", "unfollow", "blocked", "menu"];
 
 /// Where a text is not part of the tables of the rules: each of those ends where the next table begins that is not part
 /// of one. `None` if the text is no TOML. Where rules are not written as tables this gives nonsense, which shows when

@@ -38,12 +38,13 @@ pub(super) fn read_condition(table: Table<'_>, customs: &Customs) -> Option<(Con
     let patterns = of_patterns(&table, &mut captures);
     let mut tests = of_message(&table);
     tests.extend(words.into_iter().chain(patterns));
-    tests.extend(fields(&table, &mut captures).into_iter().map(Test::Field));
+    tests.extend(fields(&table, "field", &mut captures).into_iter().map(Test::Field));
     tests.extend(areas(&table).map(Test::Near));
     tests.extend(senders(&table, "from", customs).map(Test::From));
     tests.extend(senders(&table, "not_from", customs).map(Test::NotFrom));
     tests.extend(table.parsed("share", share).map(Test::Share));
     tests.extend(calendar(&table, customs).map(Test::Calendar));
+    tests.extend(of_memory(&table));
     let fold = table.value("fold").and_then(|value| read_fold(value, &table)).unwrap_or(customs.fold);
     if table.len() == usize::from(table.value("fold").is_some()) {
         table.faults.push(Fault::at(table.span.clone(), "this condition is empty"));
@@ -74,6 +75,25 @@ fn of_message(table: &Table<'_>) -> Vec<Test> {
     }
     tests.extend(words(table, "key").map(|keys| Test::Key(trimmed(&keys, without_qrscene))));
     tests
+}
+
+/// What needs the store.
+fn of_memory(table: &Table<'_>) -> Vec<Test> {
+    let steps = words(table, "step").unwrap_or_default();
+    let steps: Vec<_> = trimmed(&steps, str::trim).into_iter().map(|step| Test::Step(step, None)).collect();
+    if steps.len() > 1 {
+        let fault = Fault::at(table.key_span("step"), "a user is in one step only");
+        table.faults.push(fault.cure("write one rule for each, the others with `alias`"));
+    }
+    // Values are not cut out of the message: their groups are nothing.
+    let values = fields(table, "session", &mut Vec::new()).into_iter().map(Test::Session);
+    let first = table.flag("first");
+    if first == Some(false) {
+        let fault = Fault::at(table.key_span("first"), "`first` can only be true; leave it out");
+        table.faults.push(fault);
+    }
+    let first = (first == Some(true)).then_some(Test::First);
+    steps.into_iter().chain(values).chain(first).collect()
 }
 
 fn of_text(table: &Table<'_>, captures: &mut Vec<String>) -> Vec<Test> {
@@ -147,14 +167,14 @@ fn read_pattern(source: &Text<'_>, table: &Table<'_>, captures: &mut Vec<String>
 }
 
 /// `field.NAME` is a text, a list of them, or a table that says more.
-fn fields(table: &Table<'_>, captures: &mut Vec<String>) -> Vec<Field> {
-    let Some(value) = table.value("field") else { return Vec::new() };
+fn fields(table: &Table<'_>, key: &'static str, captures: &mut Vec<String>) -> Vec<Field> {
+    let Some(value) = table.value(key) else { return Vec::new() };
     let DeValue::Table(fields) = value.get_ref() else {
-        wrong_type::<()>(value, "a table of fields, as `field.Label = \"…\"`", table.faults);
+        wrong_type::<()>(value, &format!("a table of names, as `{key}.NAME = \"…\"`"), table.faults);
         return Vec::new();
     };
     if fields.is_empty() {
-        table.faults.push(Fault::at(value.span(), "`field` names no field"));
+        table.faults.push(Fault::at(value.span(), format!("`{key}` names none")));
     }
     let read = |(name, value): (&_, Value<'_>)| read_field(name, value, table, captures);
     fields.iter().map(|(name, value)| (name.get_ref().as_ref(), value)).filter_map(read).collect()

@@ -19,6 +19,7 @@ mod rule;
 mod schema;
 mod server;
 mod state_file;
+mod step;
 mod store;
 mod syntax;
 mod table;
@@ -210,7 +211,7 @@ impl Config {
         let (customs, mut drafts) = (Customs::of(account.as_ref()), Drafts::new(&declared));
         drafts.read(&root, text, &customs);
         let included = Included::read(&root, folder, further, &customs, &mut drafts);
-        drafts.read_fallbacks(&root, text);
+        drafts.read_fallbacks(&root, text, &customs.zone);
         let rules = drafts.into_rules(faults);
         if !matches!(further, Further::Nowhere) {
             declared.warn_unused(faults);

@@ -39,7 +39,7 @@ impl Templates<'_> {
         self.optional(table, key).unwrap_or_else(|| Template::new(String::new()))
     }
 
-    fn read(&self, text: &Text<'_>, faults: &Faults<'_>) -> Template {
+    pub(super) fn read(&self, text: &Text<'_>, faults: &Faults<'_>) -> Template {
         let template = Template::new(text.value.to_owned());
         if faults.thorough {
             self.check(&template, text, faults);
@@ -133,6 +133,11 @@ pub(super) fn read_reply(rule: &Table<'_>, templates: Templates<'_>, place: &str
         return None;
     };
     read_value(value, templates, place, rule.faults)
+}
+
+/// `ask` of a step: what is said where it begins, if it says anything.
+pub(super) fn read_ask(step: &Table<'_>, templates: Templates<'_>, place: &str) -> Option<Action> {
+    read_value(step.value("ask")?, templates, &format!("{place}.ask"), step.faults)
 }
 
 /// A text, a table with one kind of reply, or a list of both: all of them.
@@ -245,8 +250,6 @@ fn read_round_robin(
     faults: &Faults<'_>,
 ) -> Option<Action> {
     let actions = read_list(value, place, faults, |item, place| read_value(item, templates, place, faults))?;
-    let fault = Fault::at(value.span(), "who had the last turn is not remembered yet");
-    faults.push(fault.cure("until it is, one of these is taken by chance, as by `random`").warning());
     Some(Action::RoundRobin { key: format!("round-robin/{place}"), actions })
 }
 

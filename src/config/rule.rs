@@ -1,8 +1,9 @@
 //! `[[rule]]`, `[default]` and the other tables that answer: from the file's words to rules.
 
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -10,11 +11,21 @@ use toml::de::DeValue;
 use super::condition::{Customs, read_condition, read_fold};
 use super::fault::{Fault, IncludedText, did_you_mean, line_of};
 use super::reply::{Templates, read_reply};
-use super::table::{Faults, Table, wrong_type};
+use super::server::duration_within;
+use super::step::Step;
+use super::table::{Faults, Table, Text, Value, text, wrong_type};
 use super::tables::Declared;
-use crate::rules::{Action, Blocked, Condition, Flow, Fold, Measure, Role, Rule, Rules, Shadow, Test};
+use crate::rules::{
+    Action, Blocked, Condition, Flow, Fold, Limit, Measure, Period, Role, Rule, Rules, Sequel, Setting,
+    Shadow, StepPart, Test, Zone,
+};
 use crate::wechat::limits::MAX_ARTICLES_FOR_MESSAGE;
 use crate::wechat::message::KNOWN_TYPES;
+
+/// How long a user may be without a rule, and how long is counted.
+const PERIODS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 60 * 60);
+
+const VALUE_NOUN: &str = "value of the session";
 
 /// What is said of a rule without a condition.
 pub(super) const WAITS_FOR_NOTHING: &str = "this rule waits for nothing";
@@ -23,27 +34,51 @@ pub(super) const WAITS_FOR_NOTHING: &str = "this rule waits for nothing";
 pub(super) struct Drafts<'t> {
     /// What replies can look up.
     pub(super) tables: &'t Declared,
-    rules: Vec<Draft>,
+    pub(super) rules: Vec<Draft>,
+    /// The steps of dialogs.
+    pub(super) steps: Vec<Step>,
     /// How many rules there were so far.
     count: usize,
     blocked: Vec<Blocked>,
 }
 
 /// A rule before it is known what the others are.
-struct Draft {
-    rule: Rule,
-    priority: i64,
+pub(super) struct Draft {
+    pub(super) rule: Rule,
+    pub(super) tier: Tier,
+    pub(super) priority: i64,
     /// Whether it is tried, and not only there for others to name it.
-    is_on: bool,
+    pub(super) is_on: bool,
     /// The rule whose reply it takes.
-    alias: Option<(String, Range<usize>)>,
-    span: Range<usize>,
-    within: Option<Arc<IncludedText>>,
+    pub(super) alias: Option<(String, Range<usize>)>,
+    /// The step that waits for the next message.
+    pub(super) wait: Option<(String, Range<usize>)>,
+    /// Whether it says what that step asks.
+    pub(super) asks: bool,
+    pub(super) span: Range<usize>,
+    pub(super) within: Option<Arc<IncludedText>>,
+}
+
+/// When a rule is tried; among those of one tier `priority` counts, then the order of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Tier {
+    /// The words that end a step.
+    Cancel,
+    /// What a step waits for.
+    Step,
+    /// What a locked step does with all else.
+    Lock,
+    /// Rules for everybody.
+    Rule,
+    /// What a step does with what no rule is for.
+    Retry,
+    /// What nothing else is for.
+    Fallback,
 }
 
 impl<'t> Drafts<'t> {
     pub(super) fn new(tables: &'t Declared) -> Self {
-        Self { tables, rules: Vec::new(), count: 0, blocked: Vec::new() }
+        Self { tables, rules: Vec::new(), steps: Vec::new(), count: 0, blocked: Vec::new() }
     }
 
     /// Reads the tables of a file that belong to rules; `file` is its text.
@@ -56,16 +91,17 @@ impl<'t> Drafts<'t> {
             self.count += 1;
             self.rules.extend(read_rule(table, Role::Rule(self.count), line, customs, self.tables));
         }
+        self.read_steps(root, file, customs);
         let blocked = root.tables("blocked", "key of blocked words").into_iter();
         self.blocked.extend(blocked.filter_map(|table| read_blocked(table, self.tables)));
     }
 
     /// Reads the tables for what no rule is for, which only the config itself has, in the order in which they are tried.
-    pub(super) fn read_fallbacks(&mut self, root: &Table<'_>, file: &str) {
+    pub(super) fn read_fallbacks(&mut self, root: &Table<'_>, file: &str, zone: &Zone) {
         let events = [("welcome", Role::Welcome, "subscribe"), ("unfollow", Role::Unfollow, "unsubscribe")];
         for (key, role, event) in events {
             if let Some(table) = root.table(key, "key") {
-                self.read_fallback(table, role, file, Test::Event(vec![event.to_owned()]));
+                self.read_fallback(table, role, (file, zone), Test::Event(vec![event.to_owned()]));
             }
         }
         let Some(table) = root.table("default", "default key") else { return };
@@ -74,31 +110,33 @@ impl<'t> Drafts<'t> {
             if let Some(table) = table.table(kind, "default key") {
                 is_needed = false;
                 let role = Role::DefaultOf(kind.to_owned());
-                self.read_fallback(table, role, file, Test::Type(vec![kind.to_owned()]));
+                self.read_fallback(table, role, (file, zone), Test::Type(vec![kind.to_owned()]));
             }
         }
-        if is_needed || table.value("reply").is_some() || table.value("alias").is_some() {
-            self.read_fallback(table, Role::Default, file, Test::Sent);
+        if is_needed || ["reply", "alias", "wait"].iter().any(|key| table.value(key).is_some()) {
+            self.read_fallback(table, Role::Default, (file, zone), Test::Sent);
         } else {
             table.finish();
         }
     }
 
-    fn read_fallback(&mut self, table: Table<'_>, role: Role, file: &str, test: Test) {
+    fn read_fallback(&mut self, table: Table<'_>, role: Role, (file, zone): (&str, &Zone), test: Test) {
         let line = line_of(file, table.span.start);
         let when = Condition::new(Fold::Off, vec![test]);
         if !matches!(role, Role::Welcome | Role::Unfollow) {
             warn_of_articles(&table);
         }
         let templates = Templates { captures: Some(&[]), tables: self.tables };
-        self.rules.extend(read_action(table, role, line, when, templates));
+        self.rules.extend(read_action(table, role, line, when, templates, zone));
     }
 
     /// The rules, those with a higher `priority` first, otherwise in the order of the files; last what no rule is for.
     pub(super) fn into_rules(mut self, faults: &Faults<'_>) -> Rules {
+        // The questions of steps first: an alias takes what its rule says.
+        self.resolve_steps(faults);
         self.resolve(faults);
         let Self { mut rules, blocked, .. } = self;
-        rules.sort_by_key(|draft| (draft.rule.is_fallback(), std::cmp::Reverse(draft.priority)));
+        rules.sort_by_key(|draft| (draft.tier, std::cmp::Reverse(draft.priority)));
         let (rules, off): (Vec<_>, Vec<_>) =
             rules.into_iter().enumerate().partition(|(_, draft)| draft.is_on);
         // How many others are before each.
@@ -211,7 +249,7 @@ fn hidden(shadow: &Shadow, span: Range<usize>) -> Fault {
         .warning()
 }
 
-fn read_rule(
+pub(super) fn read_rule(
     table: Table<'_>,
     role: Role,
     line: usize,
@@ -243,7 +281,7 @@ fn read_rule(
         warn_of_articles(&table);
     }
     let templates = Templates { captures: captures.as_deref(), tables };
-    read_action(table, role, line, when, templates).filter(|_| is_whole)
+    read_action(table, role, line, when, templates, &customs.zone).filter(|_| is_whole)
 }
 
 /// Conditions that no event meets.
@@ -292,16 +330,20 @@ fn read_validity(table: &Table<'_>, customs: &Customs) -> Option<(i64, i64)> {
 }
 
 /// The keys that all tables with a reply share.
-fn read_action(
+pub(super) fn read_action(
     table: Table<'_>,
     role: Role,
     line: usize,
     when: Condition,
     templates: Templates<'_>,
+    zone: &Zone,
 ) -> Option<Draft> {
     let (name, help) = (table.string("name"), table.string("help"));
     let on_error = templates.optional(&table, "on_error");
     let alias = table.text("alias").map(|text| (text.value.to_owned(), text.span));
+    let key = name.clone().unwrap_or_else(|| role.key());
+    let wait = table.text("wait").map(|text| (text.value.trim().to_owned(), text.span));
+    let asks = wait.is_some() && alias.is_none() && table.value("reply").is_none();
     let then = match &alias {
         Some((_, span)) if table.value("reply").is_some() => {
             let fault = Fault::at(span.clone(), "this rule has a reply of its own and an `alias`");
@@ -309,11 +351,14 @@ fn read_action(
             None
         }
         Some(_) => Some(Action::None),
-        None => read_reply(&table, templates, &name.clone().unwrap_or_else(|| role.key())),
+        None if asks => Some(Action::None),
+        None => read_reply(&table, templates, &key),
     };
+    let when = read_limits(&table, &key, zone).into_iter().fold(when, Condition::and);
+    let sequel = Sequel { session: read_session(&table, templates), ..Sequel::default() };
     let is_on = table.flag("enabled").unwrap_or(true);
     let (mut priority, mut flow) = (0, Flow::Stop);
-    if let Role::Rule(_) = role {
+    if let Role::Rule(_) | Role::Step { part: StepPart::Rule(_), .. } = role {
         priority = table.integer("priority").unwrap_or(0);
         flow = table.parsed("flow", read_flow).unwrap_or(Flow::Stop);
     }
@@ -321,8 +366,64 @@ fn read_action(
     table.finish();
     let file = within.as_ref().map(|file| file.name.clone());
     let other = alias.as_ref().map(|(name, _)| name.clone());
-    let answer = Rule { name, role, file, line, when, then: then?, help, on_error, flow, alias: other };
-    Some(Draft { rule: answer, priority, is_on, alias, span, within })
+    let answer =
+        Rule { name, role, file, line, when, then: then?, help, on_error, flow, sequel, alias: other };
+    let tier = if answer.is_fallback() { Tier::Fallback } else { Tier::Rule };
+    Some(Draft { rule: answer, tier, priority, is_on, alias, wait, asks, span, within })
+}
+
+/// `once_every` and `limit`: how often a user gets the rule.
+fn read_limits(table: &Table<'_>, key: &str, zone: &Zone) -> Vec<Test> {
+    let every = table.parsed("once_every", |text| duration_within(text, &PERIODS));
+    let every = every.map(|every| Test::OnceEvery(key.to_owned(), every.as_secs()));
+    let limit = table.table("limit", "limit key").map(|limit| Test::Limit(read_limit(limit, key, zone)));
+    every.into_iter().chain(limit).collect()
+}
+
+fn read_limit(table: Table<'_>, key: &str, zone: &Zone) -> Limit {
+    let times = |name| table.integer_within(name, "times", 1..=u32::MAX);
+    let (user, all) = (times("user"), times("all"));
+    if table.value("user").is_none() && table.value("all").is_none() {
+        let fault = Fault::at(table.span.clone(), "this limit limits nothing");
+        table
+            .faults
+            .push(fault.cure("say how often: { user = 3, per = \"day\" }, or `all` for all users together"));
+    }
+    let per = table.parsed("per", |text| match text {
+        "day" => Ok(Period::Day(zone.clone())),
+        _ => duration_within(text, &PERIODS).map(|period| Period::Seconds(period.as_secs())),
+    });
+    table.finish();
+    Limit { key: key.to_owned(), user, all, per: per.unwrap_or_else(|| Period::Day(zone.clone())) }
+}
+
+/// `session = { city = "{{ city }}" }`: what is written down.
+fn read_session(table: &Table<'_>, templates: Templates<'_>) -> Vec<(String, Setting)> {
+    let Some(value) = table.value("session") else { return Vec::new() };
+    let Some(session) = Table::from_value(value, VALUE_NOUN, table.faults) else { return Vec::new() };
+    let read = |(name, value): (Text<'_>, Value<'_>)| {
+        if !is_name(name.value) {
+            let fault = Fault::at(name.span, format!("`{}` is no name that templates can use", name.value));
+            session.faults.push(fault.cure("letters, digits and _, no digit in front"));
+            return None;
+        }
+        let setting = match value.get_ref() {
+            DeValue::String(_) => {
+                Setting::Text(templates.read(&text(value, session.faults)?, session.faults))
+            }
+            DeValue::Boolean(flag) => Setting::Flag(*flag),
+            DeValue::Integer(number) => Setting::Whole(number.as_str().parse().ok()?),
+            DeValue::Float(number) => Setting::Number(number.as_str().parse().ok()?),
+            _ => return wrong_type(value, "a text, a number, true or false", session.faults),
+        };
+        Some((name.value.to_owned(), setting))
+    };
+    session.entries().filter_map(read).collect()
+}
+
+fn is_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
 fn read_flow(name: &str) -> Result<Flow, String> {

@@ -22,6 +22,8 @@ struct Group {
     required: &'static [&'static str],
     /// Of these, one must be there, and no other.
     one_of: &'static [&'static str],
+    /// Of these, at least one.
+    any_of: &'static [&'static str],
 }
 
 /// A key of a table.
@@ -66,6 +68,8 @@ enum Kind {
     Fields(&'static Group),
     /// Tables under names of the operator's choice.
     Named(&'static Group),
+    /// Texts, numbers and flags under names of the operator's choice.
+    Values,
     Reply,
     Replies,
     Choices(&'static Group),
@@ -132,6 +136,13 @@ fn object(group: &Group) -> Value {
     if !group.one_of.is_empty() {
         object["oneOf"] = group.one_of.iter().map(|name| json!({ "required": [name] })).collect();
     }
+    if !group.any_of.is_empty() {
+        object["anyOf"] = group.any_of.iter().map(|name| json!({ "required": [name] })).collect();
+    }
+    // A rule has a reply of its own or another's.
+    if ["reply", "alias"].iter().all(|name| group.any_of.contains(name)) {
+        object["not"] = json!({ "required": ["reply", "alias"] });
+    }
     object
 }
 
@@ -177,6 +188,9 @@ fn kind(kind: &Kind) -> Value {
         }
         Kind::Named(group) => {
             json!({ "type": "object", "additionalProperties": reference(&name_of(group)) })
+        }
+        Kind::Values => {
+            json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
         }
         Kind::Reply => reference("reply"),
         Kind::Replies => list(reference("reply")),
@@ -228,7 +242,7 @@ mod tests {
     use super::*;
 
     /// A config in which every table stands, so that every reader asks for its keys.
-    const ALL: &str = "[account]\ntoken = { file = \"t\" }\n[server]\n[log]\n[store]\n[api]\n[[menu.button]]\nsub_button = [{ type = \"a\" }]\n\
+    const ALL: &str = "[account]\ntoken = { file = \"t\" }\n[server]\n[log]\n[store]\n[api]\n[step.s]\nitem = [{ label = \"a\", limit = {} }]\n[[menu.button]]\nsub_button = [{ type = \"a\" }]\n\
         [[menu.conditional]]\n[table.t]\nfile = \"t.csv\"\n[default]\nreply = \"a\"\n\
         [welcome]\nreply = \"a\"\n[[blocked]]\nwords = \"a\"\n[[rule]]\nreply = \"a\"\n\
         when = { near = {}, field = { Label = { equals = \"a\" } } }\n\
@@ -261,7 +275,7 @@ mod tests {
             for key in group.keys {
                 assert!(key.doc.len() > 6, "{} `{}`", group.noun, key.name);
             }
-            for name in group.required.iter().chain(group.one_of) {
+            for name in group.required.iter().chain(group.one_of).chain(group.any_of) {
                 assert!(group.keys.iter().any(|key| key.name == *name), "{} `{name}`", group.noun);
             }
         }

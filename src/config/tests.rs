@@ -392,7 +392,7 @@ fn conditions_that_cannot_be_are_faults_at_their_place() {
             "5:14 `dates`: `02-30` is no day; write one like \"2026-10-01\", \"12-25\" or \"10-01..10-07\"",
         ),
         ("when.share = \"0%\"", "5:14 `share`: `0%` is no share; write one like \"10%\" or \"0.5%\""),
-        ("when.field = {}", "5:14 `field` names no field"),
+        ("when.field = {}", "5:14 `field` names none"),
         ("when.field.X = {}", "5:16 nothing is wanted of the field `X`"),
         ("when.field.X = { min = 2, max = 1 }", "5:16 no number is at least `min` and at most `max`"),
         ("when.field.X = { regex = '(' }", "5:27 bad regular expression: unclosed group"),

@@ -151,6 +151,41 @@ impl Action {
         }))
     }
 
+    /// Whether it takes what is remembered of the user, or whose turn it is.
+    pub(super) fn asks_memory(&self) -> bool {
+        let any = |actions: &[Self]| actions.iter().any(Self::asks_memory);
+        match self {
+            Self::RoundRobin { .. } => true,
+            Self::Several(actions) => any(actions),
+            Self::Random(choices) => choices.iter().any(|choice| choice.then.asks_memory()),
+            single => single.speaks_of_session(),
+        }
+    }
+
+    /// Whether a template of it may look at the session.
+    #[must_use]
+    pub fn speaks_of_session(&self) -> bool {
+        let any = |templates: &[&Template]| templates.iter().any(|template| template.speaks_of_session());
+        let file = |media_id: &MediaId| media_id.template().is_some_and(Template::speaks_of_session);
+        match self {
+            Self::Text(text) => any(&[text]),
+            Self::Image { media_id } | Self::Voice { media_id } => file(media_id),
+            Self::Video { media_id, title, description } => file(media_id) || any(&[title, description]),
+            Self::Music { title, description, music_url, hq_music_url, thumb_media_id } => {
+                file(thumb_media_id) || any(&[title, description, music_url, hq_music_url])
+            }
+            Self::News { articles, count } => {
+                count.as_ref().is_some_and(Template::speaks_of_session)
+                    || articles.iter().any(|it| any(&[&it.title, &it.description, &it.pic_url, &it.url]))
+            }
+            Self::Several(actions) | Self::RoundRobin { actions, .. } => {
+                actions.iter().any(Self::speaks_of_session)
+            }
+            Self::Random(choices) => choices.iter().any(|choice| choice.then.speaks_of_session()),
+            Self::TransferCustomerService { .. } | Self::TransferBizAiIvr | Self::None => false,
+        }
+    }
+
     /// Whether the reply follows from the config and the message alone: nothing has to be asked or uploaded for it.
     #[must_use]
     pub fn is_pure(&self) -> bool {

@@ -40,6 +40,12 @@ impl Zone {
         Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone())
     }
 
+    /// When the day that is on ends there, in Unix seconds.
+    pub(super) fn end_of_day(&self, now: SystemTime) -> u64 {
+        let tomorrow = self.local(now).date().tomorrow().ok().and_then(|date| self.start_of(date));
+        tomorrow.and_then(|start| u64::try_from(start).ok()).unwrap_or(u64::MAX)
+    }
+
     /// When a day begins there, in Unix seconds.
     fn start_of(&self, date: Date) -> Option<i64> {
         let zone = self.found.get_or_init(|| time_zone(&self.name).unwrap_or(TimeZone::UTC));

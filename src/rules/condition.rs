@@ -1,12 +1,14 @@
 //! What a rule waits for.
 
 use std::ops::Range;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
 use super::calendar::Calendar;
 use super::fold::{Fold, Folded};
+use super::memory::{Limit, Past, UserMemory};
 use super::pattern::Pattern;
 use super::subject::{Captures, Subject};
 use crate::clock::unix_seconds;
@@ -59,6 +61,16 @@ pub enum Test {
     Valid(i64, i64),
     /// The time is so.
     Calendar(Calendar),
+    /// This step of a dialog waits for the sender's message, and was asked again less often than that.
+    Step(String, Option<u32>),
+    /// A value of the session is so; `path` is its name.
+    Session(Field),
+    /// No message of the sender has come so far before.
+    First,
+    /// The sender did not get the rule of this name within so many seconds.
+    OnceEvery(String, u64),
+    /// The sender and all users did not get the rule more often than that.
+    Limit(Limit),
 }
 
 /// What is wanted of a field: all that is given.
@@ -116,7 +128,47 @@ impl Condition {
     #[must_use]
     pub fn and(mut self, test: Test) -> Self {
         self.tests.push(test);
+        // Whoever is no candidate is not asked after in the store.
+        self.tests.sort_by_key(Test::asks_memory);
         self
+    }
+
+    /// Whether a test needs what is remembered.
+    pub(super) fn asks_memory(&self) -> bool {
+        self.tests.iter().any(Test::asks_memory)
+    }
+
+    /// The steps of dialogs that it asks for.
+    pub fn steps(&self) -> impl Iterator<Item = &str> {
+        self.tests.iter().filter_map(|test| match test {
+            Test::Step(name, _) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Whether it takes whatever a person sends, be it for users in one step of a dialog only.
+    #[must_use]
+    pub fn takes_all(&self) -> bool {
+        self.tests.iter().all(|test| matches!(test, Test::Sent | Test::Step(_, None)))
+    }
+
+    /// The limits that hold for all users together.
+    pub fn totals(&self) -> impl Iterator<Item = &Limit> {
+        self.tests.iter().filter_map(|test| match test {
+            Test::Limit(limit) if limit.all.is_some() => Some(limit),
+            _ => None,
+        })
+    }
+
+    /// Writes down in the memory of a user that he got the rule.
+    pub fn note_given(&self, user: &mut UserMemory, now: SystemTime) {
+        for test in &self.tests {
+            match test {
+                Test::OnceEvery(key, seconds) => user.rest_from(key, *seconds, now),
+                Test::Limit(limit) if limit.user.is_some() => user.count_one(&limit.key, &limit.per, now),
+                _ => {}
+            }
+        }
     }
 
     /// Whether all tests hold, and what they cut out.
@@ -190,16 +242,17 @@ impl<'m> Found<'m> {
 impl Test {
     /// Whether it looks at more than what was sent.
     fn is_circumstantial(&self) -> bool {
-        matches!(
-            self,
-            Self::Field(_)
-                | Self::Near(_)
-                | Self::From(_)
-                | Self::NotFrom(_)
-                | Self::Share(_)
-                | Self::Valid(..)
-                | Self::Calendar(_)
-        )
+        self.asks_memory()
+            || matches!(
+                self,
+                Self::Field(_)
+                    | Self::Near(_)
+                    | Self::From(_)
+                    | Self::NotFrom(_)
+                    | Self::Share(_)
+                    | Self::Valid(..)
+                    | Self::Calendar(_)
+            )
     }
 
     fn holds<'m>(&self, subject: &Subject<'m>, text: Option<&Folded<'m>>, found: &mut Found<'m>) -> bool {
@@ -245,7 +298,28 @@ impl Test {
                 (*from..*until).contains(&now)
             }
             Self::Calendar(calendar) => calendar.holds(subject.circumstance.now),
+            stored => subject.past().is_some_and(|past| stored.holds_of(past, subject.circumstance.now)),
         }
+    }
+
+    /// Whether a test holds that needs what is remembered.
+    fn holds_of(&self, past: &dyn Past, now: SystemTime) -> bool {
+        let Some(user) = past.user() else { return false };
+        match self {
+            Self::Step(name, tries) => user.is_in(name, *tries, now),
+            Self::Session(field) => field.holds_value(user.values.get(&field.path)),
+            Self::First => {
+                past.note_known();
+                !user.is_known
+            }
+            Self::OnceEvery(key, _) => !user.rests_from(key, now),
+            Self::Limit(limit) => limit.holds(past, now),
+            _ => false,
+        }
+    }
+
+    fn asks_memory(&self) -> bool {
+        matches!(self, Self::Step(..) | Self::Session(_) | Self::First | Self::OnceEvery(..) | Self::Limit(_))
     }
 }
 
@@ -276,6 +350,17 @@ fn matches_text<'m>(patterns: &[Pattern], text: &Folded<'m>, found: &mut Found<'
 }
 
 impl Field {
+    /// Whether a value of a session is so; one that is not there is nothing.
+    fn holds_value(&self, value: Option<&serde_json::Value>) -> bool {
+        let Some(value) = value else { return false };
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let number = || text.trim().parse::<f64>().ok();
+        (self.equals.is_empty() || self.equals.contains(&text))
+            && self.min.is_none_or(|min| number().is_some_and(|number| number >= min))
+            && self.max.is_none_or(|max| number().is_some_and(|number| number <= max))
+            && (self.regex.is_empty() || self.regex.iter().any(|pattern| pattern.find(&text).is_some()))
+    }
+
     fn holds<'m>(&self, subject: &Subject<'m>, found: &mut Found<'m>) -> bool {
         let Some(value) = subject.field(&self.path) else { return false };
         let number = || value.parse::<f64>().ok();

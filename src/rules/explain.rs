@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::condition::{Area, Condition, Field, Test, lot};
 use super::engine::china_time;
 use super::fold::{Fold, Folded};
+use super::memory::{Limit, Period};
 use super::pattern::Pattern;
-use super::subject::{Captures, Circumstance, Subject};
+use super::subject::{Circumstance, Subject};
 use super::{Flow, Rule, Rules};
 use crate::wechat::message::Message;
 
@@ -16,20 +17,20 @@ const SHOWN: usize = 5;
 
 /// What became of one rule when a message came.
 #[derive(Debug)]
-pub struct Tried<'m> {
+pub struct Tried {
     /// The rule.
     pub rule: Arc<Rule>,
     /// What became of it.
-    pub verdict: Verdict<'m>,
+    pub verdict: Verdict,
     /// The tests that were asked, in their order.
     pub asked: Vec<Asked>,
 }
 
 /// What becomes of a rule.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict<'m> {
-    /// It meets the message, and cuts this out of it.
-    Meets(Captures<'m>),
+pub enum Verdict {
+    /// It meets the message, and cuts this out of it: names and texts.
+    Meets(Vec<(String, String)>),
     /// The last test that was asked does not hold.
     Misses,
     /// A rule before it met, and lets no others come.
@@ -52,7 +53,7 @@ pub struct Asked {
 impl Rules {
     /// What becomes of every rule when `message` comes, those that are switched off among them, in their order.
     #[must_use]
-    pub fn explain<'m>(&self, message: &Message<'m>, circumstance: &Circumstance) -> Vec<Tried<'m>> {
+    pub fn explain<'m>(&self, message: &Message<'m>, circumstance: &Circumstance<'m>) -> Vec<Tried> {
         let subject = Subject::of(message, circumstance);
         let off =
             |from: usize, to: usize| {
@@ -73,13 +74,17 @@ impl Rules {
     }
 }
 
-impl<'m> Tried<'m> {
-    fn by(rule: Arc<Rule>, subject: &Subject<'m>) -> Self {
+impl Tried {
+    fn by(rule: Arc<Rule>, subject: &Subject<'_>) -> Self {
         let mut asked = Vec::new();
         let captures = rule.when.ask(subject, |test, holds| {
             asked.push(Asked { test: written(test), seen: seen(test, &rule.when, subject), holds });
         });
-        Self { verdict: captures.map_or(Verdict::Misses, Verdict::Meets), rule, asked }
+        let verdict = captures.map_or(Verdict::Misses, |captures| {
+            let owned = captures.iter().map(|(name, text)| (name.to_owned(), text.to_owned()));
+            Verdict::Meets(owned.collect())
+        });
+        Self { rule, verdict, asked }
     }
 
     fn not(rule: Arc<Rule>) -> Self {
@@ -101,7 +106,7 @@ fn written(test: &Test) -> String {
         Test::Event(events) => format!("when.event = {}", list(events)),
         Test::Key(keys) => format!("when.key = {}", list(keys)),
         Test::KeyRegex(patterns) => format!("when.key_regex = {}", expressions(patterns)),
-        Test::Field(field) => written_field(field),
+        Test::Field(field) => format!("when.field.{}", written_field(field)),
         Test::Near(areas) => {
             let areas: Vec<_> = areas.iter().map(written_area).collect();
             format!("when.near = {}", joined(&areas))
@@ -111,6 +116,14 @@ fn written(test: &Test) -> String {
         Test::Sent => "a person sent it".to_owned(),
         Test::Share(share) => format!("when.share = \"{}%\"", percent(u64::from(*share))),
         Test::Valid(from, until) => written_validity(*from, *until),
+        Test::Step(name, None) => format!("step `{name}` waits for it"),
+        Test::Step(name, Some(tries)) => {
+            format!("step `{name}` waits for it and was asked again less than {tries} times")
+        }
+        Test::Session(field) => format!("when.session.{}", written_field(field)),
+        Test::First => "when.first = true".to_owned(),
+        Test::OnceEvery(_, seconds) => format!("once_every = \"{seconds}s\""),
+        Test::Limit(limit) => written_limit(limit),
         Test::Calendar(calendar) => {
             let parts = [
                 ("hours", calendar.hours.iter().map(ToString::to_string).collect::<Vec<_>>()),
@@ -134,7 +147,17 @@ fn written_field(field: &Field) -> String {
     }
     parts.extend(min.map(|min| format!("min = {min}")));
     parts.extend(max.map(|max| format!("max = {max}")));
-    format!("when.field.{path} = {{ {} }}", parts.join(", "))
+    format!("{path} = {{ {} }}", parts.join(", "))
+}
+
+fn written_limit(limit: &Limit) -> String {
+    let times = [("user", limit.user), ("all", limit.all)].into_iter();
+    let mut parts: Vec<_> = times.filter_map(|(key, times)| Some(format!("{key} = {}", times?))).collect();
+    parts.push(match limit.per {
+        Period::Day(_) => "per = \"day\"".to_owned(),
+        Period::Seconds(seconds) => format!("per = \"{seconds}s\""),
+    });
+    format!("limit = {{ {} }}", parts.join(", "))
 }
 
 fn written_area(area: &Area) -> String {
@@ -220,6 +243,34 @@ fn seen(test: &Test, condition: &Condition, subject: &Subject<'_>) -> String {
         Test::Share(_) => format!("the sender's place is {}%", percent(lot(subject.from_user))),
         Test::Valid(..) => format!("it is {} in China", china_time(subject.circumstance.now)),
         Test::Calendar(calendar) => format!("it is {}", calendar.shown(subject.circumstance.now)),
+        Test::Step(..) | Test::Session(_) | Test::First | Test::OnceEvery(..) | Test::Limit(_) => {
+            remembered(test, subject)
+        }
+    }
+}
+
+/// What is remembered that a test looked at.
+fn remembered(test: &Test, subject: &Subject<'_>) -> String {
+    let now = subject.circumstance.now;
+    let Some((past, user)) = subject.circumstance.past.and_then(|past| Some((past, past.user()?))) else {
+        return "what is remembered of the user cannot be asked".to_owned();
+    };
+    match test {
+        Test::Step(..) => user.step_shown(now),
+        Test::Session(field) => match user.values.get(&field.path) {
+            Some(value) => format!("it is {value}"),
+            None => format!("there is no session.{}", field.path),
+        },
+        Test::OnceEvery(key, _) if user.rests_from(key, now) => "the user had it since".to_owned(),
+        Test::OnceEvery(..) => "the user has not had it since".to_owned(),
+        Test::Limit(limit) => {
+            let of_all = past.total(&limit.key).filter(|_| limit.all.is_some());
+            let of_all = of_all.map(|count| format!(", all users {} times", count.now(now)));
+            let of_user = user.count(&limit.key).now(now);
+            format!("the user had it {of_user} times{}", of_all.unwrap_or_default())
+        }
+        _ if user.is_known => "the user wrote before".to_owned(),
+        _ => "the user never wrote before".to_owned(),
     }
 }
 

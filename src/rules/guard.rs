@@ -64,7 +64,12 @@ fn keys_of_test(test: &Test, fold: Fold) -> Option<(u8, Vec<Key>)> {
         | Test::Sent
         | Test::Share(_)
         | Test::Valid(..)
-        | Test::Calendar(_) => return None,
+        | Test::Calendar(_)
+        | Test::Step(..)
+        | Test::Session(_)
+        | Test::First
+        | Test::OnceEvery(..)
+        | Test::Limit(_) => return None,
     })
 }
 

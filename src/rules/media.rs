@@ -81,6 +81,14 @@ impl MediaId {
         }
     }
 
+    /// The template, if it is one.
+    pub(super) fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Id(template) => Some(template),
+            Self::File(_) => None,
+        }
+    }
+
     /// The template, or the path, as it was written.
     #[cfg(test)]
     pub(crate) fn source(&self) -> String {

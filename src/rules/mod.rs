@@ -16,6 +16,7 @@ mod guard;
 mod index;
 mod markup;
 mod media;
+mod memory;
 mod pattern;
 mod shadow;
 mod stored;
@@ -32,6 +33,7 @@ pub use explain::{Asked, Tried, Verdict};
 pub use fields::{known_fields, snake_case};
 pub use fold::Fold;
 pub use media::{MediaFile, MediaId, MediaKind, MediaLibrary, NoLibrary};
+pub use memory::{Count, Limit, Past, Period, Sequel, SessionFull, Setting, Turn, UserMemory};
 pub use pattern::{Pattern, PatternError};
 pub use shadow::Shadow;
 pub use subject::{Captures, Circumstance, Subject};
@@ -71,6 +73,8 @@ pub struct Rule {
     pub flow: Flow,
     /// The rule whose reply it took.
     pub alias: Option<String>,
+    /// What it changes in what is remembered of the user.
+    pub sequel: Sequel,
 }
 
 /// What a rule is among the others.
@@ -78,6 +82,13 @@ pub struct Rule {
 pub enum Role {
     /// `[[rule]]`, by its place in the file and the included ones, from 1.
     Rule(usize),
+    /// Of a dialog.
+    Step {
+        /// The step.
+        step: String,
+        /// What it is of it.
+        part: StepPart,
+    },
     /// `[welcome]`: for whoever follows, if no rule was for him.
     Welcome,
     /// `[unfollow]`: for whoever left, if no rule was for him.
@@ -94,10 +105,43 @@ impl Role {
     pub fn key(&self) -> String {
         match self {
             Self::Rule(number) => number.to_string(),
+            Self::Step { step, part: StepPart::Rule(number) } => format!("{step}.{number}"),
+            Self::Step { step, part: StepPart::Item(number) } => format!("{step}.item.{number}"),
+            Self::Step { step, part } => format!("{step}.{}", part.name()),
             Self::Welcome => "welcome".to_owned(),
             Self::Unfollow => "unfollow".to_owned(),
             Self::DefaultOf(kind) => format!("default.{kind}"),
             Self::Default => "default".to_owned(),
+        }
+    }
+}
+
+/// What a rule is of a step of a dialog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum StepPart {
+    /// The words that end the dialog.
+    Cancel,
+    /// `[[step.NAME.rule]]`, by its place there, from 1.
+    Rule(usize),
+    /// `[[step.NAME.item]]`, by its number.
+    Item(usize),
+    /// The way back to the menu above.
+    Back,
+    /// The step is asked again.
+    Again,
+    /// The dialog ends, as nobody understands the user.
+    GiveUp,
+}
+
+impl StepPart {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Rule(_) => "rule",
+            Self::Item(_) => "item",
+            Self::Back => "back",
+            Self::Again => "again",
+            Self::GiveUp => "give_up",
         }
     }
 }
@@ -117,6 +161,9 @@ impl Rule {
     pub fn label(&self) -> String {
         let mut label = match &self.role {
             Role::Rule(number) => format!("rule {number}"),
+            Role::Step { step, part: StepPart::Rule(number) } => format!("rule {number} of step `{step}`"),
+            Role::Step { step, part: StepPart::Item(number) } => format!("item {number} of step `{step}`"),
+            Role::Step { step, part } => format!("`{}` of step `{step}`", part.name()),
             Role::Welcome => "the welcome".to_owned(),
             Role::Unfollow => "the rule for who leaves".to_owned(),
             Role::DefaultOf(kind) => format!("the default for {kind}"),
@@ -140,7 +187,13 @@ impl Rule {
     /// Whether it is only for what no other rule is for.
     #[must_use]
     pub fn is_fallback(&self) -> bool {
-        !matches!(self.role, Role::Rule(_))
+        !matches!(self.role, Role::Rule(_) | Role::Step { .. })
+    }
+
+    /// Whether carrying it out takes what is remembered of the user.
+    #[must_use]
+    pub fn asks_memory(&self) -> bool {
+        !self.sequel.is_empty() || self.then.asks_memory() || self.when.asks_memory()
     }
 }
 
@@ -235,7 +288,7 @@ impl Rules {
     /// and those behind it come only if it lets them. A rule for what no other is for may follow others that let it;
     /// [`Rule::is_fallback`] tells it.
     #[must_use]
-    pub fn find<'m>(&self, message: &Message<'m>, circumstance: &Circumstance) -> Matches<'_, 'm> {
+    pub fn find<'m>(&self, message: &Message<'m>, circumstance: &Circumstance<'m>) -> Matches<'_, 'm> {
         self.find_subject(Subject::of(message, circumstance))
     }
 
@@ -277,15 +330,24 @@ impl Source {
     }
 }
 
+impl Matches<'_, '_> {
+    /// Whether there was no way to say more, as a condition needs the past and there is none to ask.
+    #[must_use]
+    pub fn lack_past(&self) -> bool {
+        self.subject.lacks_past()
+    }
+}
+
 impl<'m> Iterator for Matches<'_, 'm> {
     type Item = Match<'m>;
 
     fn next(&mut self) -> Option<Match<'m>> {
-        let found = self.candidates.find_map(|number| {
-            let rule = self.source.get(number as usize)?;
-            let captures = rule.when.meets(&self.subject)?;
-            Some(Match { rule, captures })
-        })?;
+        let found =
+            self.candidates.by_ref().take_while(|_| !self.subject.lacks_past()).find_map(|number| {
+                let rule = self.source.get(number as usize)?;
+                let captures = rule.when.meets(&self.subject)?;
+                Some(Match { rule, captures })
+            })?;
         if found.rule.flow == Flow::Stop {
             self.candidates = Vec::new().into_iter();
         }

@@ -117,6 +117,7 @@ mod tests {
             then: Action::Text(Template::new(format!("{{{{ message.content }}}} {number}"))),
             help: None,
             on_error: None,
+            sequel: crate::rules::Sequel::default(),
             flow: Flow::Next,
             alias: None,
         };

@@ -1,9 +1,10 @@
 //! What conditions look at, and what they cut out of it.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::time::SystemTime;
 
 use super::fold::{Fold, Folded};
+use super::memory::Past;
 use crate::wechat::event::key_without_prefix;
 use crate::wechat::message::{Content, Message};
 use crate::wechat::xml::Element;
@@ -11,16 +12,18 @@ use crate::wechat::xml::Element;
 /// What conditions may ask beyond the message itself. Nothing of it is looked at before a condition asks, so what costs
 /// something belongs here as a way to get it: rules that do not ask do not pay.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstance {
+pub struct Circumstance<'p> {
     /// The time.
     pub now: SystemTime,
+    /// What was before; `None` where nobody may be asked: rules are found up to the first that would ask.
+    pub past: Option<&'p dyn Past>,
 }
 
-impl Circumstance {
-    /// At this time.
+impl Circumstance<'_> {
+    /// At this time, without a past.
     #[must_use]
     pub fn at(now: SystemTime) -> Self {
-        Self { now }
+        Self { now, past: None }
     }
 }
 
@@ -39,7 +42,9 @@ pub struct Subject<'m> {
     pub(super) from_user: &'m str,
     /// Whether a person sent it, and it is of a kind that we know: nobody waits for an answer to anything else.
     pub(super) is_sent: bool,
-    pub(super) circumstance: Circumstance,
+    pub(super) circumstance: Circumstance<'m>,
+    /// Whether a past was asked for that is not there.
+    lacks_past: Cell<bool>,
     fields: Option<&'m Element<'m>>,
     /// One for each [`Fold`], made when it is first asked for.
     folded: [OnceCell<Folded<'m>>; 3],
@@ -48,7 +53,7 @@ pub struct Subject<'m> {
 impl<'m> Subject<'m> {
     /// The subject of `message`.
     #[must_use]
-    pub fn of(message: &Message<'m>, circumstance: &Circumstance) -> Self {
+    pub fn of(message: &Message<'m>, circumstance: &Circumstance<'m>) -> Self {
         let fields = message.fields();
         let text = match &message.content {
             Content::Text { content, .. } => Some(*content),
@@ -76,7 +81,7 @@ impl<'m> Subject<'m> {
         Self { event: Some(event), key, ..bare }
     }
 
-    fn bare(text: Option<&'m str>, msg_type: &'m str, circumstance: Circumstance) -> Self {
+    fn bare(text: Option<&'m str>, msg_type: &'m str, circumstance: Circumstance<'m>) -> Self {
         Self {
             text,
             msg_type,
@@ -85,9 +90,21 @@ impl<'m> Subject<'m> {
             from_user: "",
             is_sent: false,
             circumstance,
+            lacks_past: Cell::new(false),
             fields: None,
             folded: Default::default(),
         }
+    }
+
+    /// What was before, if there is somebody to ask.
+    pub(super) fn past(&self) -> Option<&'m dyn Past> {
+        self.lacks_past.set(self.lacks_past.get() || self.circumstance.past.is_none());
+        self.circumstance.past
+    }
+
+    /// Whether a past was asked for that is not there.
+    pub(super) fn lacks_past(&self) -> bool {
+        self.lacks_past.get()
     }
 
     /// The text as it is compared under `fold`; `None` if there is no text.

@@ -108,6 +108,11 @@ impl Template {
         self.form == Form::Plain
     }
 
+    /// Whether it may look at the session.
+    pub(super) fn speaks_of_session(&self) -> bool {
+        !self.is_plain() && self.source.contains("session")
+    }
+
     /// The names that the template speaks of and does not set itself, sorted, with the fields that follow them
     /// (`message.content`); for the check of a config.
     ///
@@ -343,6 +348,7 @@ mod tests {
             help: Some(help.to_owned()),
             on_error: None,
             alias: None,
+            sequel: crate::rules::Sequel::default(),
         };
         let rules =
             Rules::new(vec![help("天气：今天的天气"), help("<a href=\"https://a.example\">more</a>")]);

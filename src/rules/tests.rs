@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::wechat::xml;
 
-const NOW: Circumstance = Circumstance { now: UNIX_EPOCH };
+const NOW: Circumstance = Circumstance { now: UNIX_EPOCH, past: None };
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
@@ -21,6 +21,7 @@ fn rule(number: usize, when: Condition) -> Rule {
         then: Action::None,
         help: None,
         on_error: None,
+        sequel: crate::rules::Sequel::default(),
         flow: Flow::Stop,
         alias: None,
     }
@@ -49,16 +50,18 @@ fn with_message<T>(fields: &str, then: impl FnOnce(&Message<'_>) -> T) -> T {
 
 type Met = Vec<(usize, Vec<(String, String)>)>;
 
-fn number_and_captures(rule: &Rule, captures: &Captures<'_>) -> (usize, Vec<(String, String)>) {
-    let number = if let Role::Rule(number) = rule.role { number } else { 0 };
-    (number, captures.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect())
+fn number_of(rule: &Rule) -> usize {
+    if let Role::Rule(number) = rule.role { number } else { 0 }
 }
 
 /// The numbers of the rules that meet a message with these fields; 0 is one for what no other is for.
 fn met(rules: &Rules, fields: &str, circumstance: &Circumstance) -> Met {
     with_message(fields, |message| {
         let found = rules.find(message, circumstance);
-        found.map(|found| number_and_captures(&found.rule, &found.captures)).collect()
+        let owned = |captures: Captures<'_>| {
+            captures.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+        };
+        found.map(|found| (number_of(&found.rule), owned(found.captures))).collect()
     })
 }
 
@@ -71,7 +74,7 @@ fn explained(rules: &Rules, fields: &str, circumstance: &Circumstance) -> (Met, 
             words.push(match &tried.verdict {
                 Verdict::Meets(captures) => {
                     assert!(holds.clone().all(|holds| holds), "{tried:?}");
-                    met.push(number_and_captures(&tried.rule, captures));
+                    met.push((number_of(&tried.rule), captures.clone()));
                     "meets"
                 }
                 Verdict::Misses => {

@@ -126,3 +126,50 @@ fn a_program_reads_the_same_as_json() {
     assert_eq!((&found["answered_by"], &found["reply"]), (&json!("weather"), &json!("上海晴\n微风")));
     assert_eq!((&found["blocked"], &found["complaints"]), (&Value::Null, &json!([])));
 }
+
+const REMEMBERING: &str = r#"
+[account]
+token = "mytoken"
+
+[[rule]]
+when.text = "抽奖"
+once_every = "1h"
+limit = { user = 3, all = 100, per = "day" }
+session = { drew = 1 }
+reply = "没中"
+
+[[rule]]
+when.first = true
+reply = "初次见面"
+
+[[rule]]
+when.session.drew = { min = 1 }
+when.text = "再来"
+reply = "明天吧"
+
+[default]
+reply = "嗯？"
+"#;
+
+#[test]
+fn what_is_remembered_is_told_as_after_what_was_said_before() {
+    let desk = Desk::with(REMEMBERING);
+    desk.run(["explain", "抽奖"]).exits(0).prints(&[
+        "✓ once_every = \"3600s\": the user has not had it since\n",
+        "✓ limit = { user = 3, all = 100, per = \"day\" }: the user had it 0 times, all users 0 times\n",
+        "account  没中\n",
+    ]);
+    desk.run(["explain", "--after", "抽奖", "抽奖"]).exits(0).prints(&[
+        "✗ once_every = \"3600s\": the user had it since\n",
+        "✓ when.first = true: the user never wrote before\n",
+        "account  初次见面\n",
+    ]);
+    desk.run(["explain", "--after", "抽奖", "--after", "在吗", "再来"]).exits(0).prints(&[
+        "✗ when.first = true: the user wrote before\n",
+        "✓ when.session.drew = { min = 1 }: it is 1\n",
+        "account  明天吧\n",
+    ]);
+    desk.run(["explain", "--after", "在吗", "再来"])
+        .exits(0)
+        .prints(&["there is no session.drew\n", "account  嗯？\n"]);
+}

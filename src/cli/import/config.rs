@@ -47,7 +47,8 @@ fn push_answer(text: &mut String, answer: &Answer) {
     };
     text.push_str(header);
     match &answer.when {
-        When::Followed | When::Otherwise => {}
+        When::Followed => {}
+        When::Otherwise => text.push_str("once_every = \"1h\"\n"),
         When::Tapped(key) => {
             let _ = writeln!(
                 text,

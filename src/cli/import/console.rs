@@ -102,11 +102,7 @@ impl Console {
         ] {
             if answer[key].is_object() {
                 let replies = std::slice::from_ref(&answer[key]);
-                let mut read = Answer::new(when, is_on(switch), replies, false);
-                if read.when == When::Otherwise {
-                    read.notes.push("that it answers a user once an hour".to_owned());
-                }
-                self.answers.push(read);
+                self.answers.push(Answer::new(when, is_on(switch), replies, false));
             }
         }
         let rules = items(&answer["keyword_autoreply_info"]["list"]);

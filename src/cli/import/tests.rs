@@ -107,7 +107,9 @@ fn what_is_switched_off_stays_so_and_what_is_lost_is_told() {
     assert!(text.contains("app_id = \"wx1\"\n"), "{text}");
     assert!(text.contains("[welcome]\nenabled = false\nreply = \"hello\"\n"), "{text}");
     assert!(
-        text.contains("[default]\nenabled = false\nreply = { image = { media_id = \"m\" } }\n"),
+        text.contains(
+            "[default]\nonce_every = \"1h\"\nenabled = false\nreply = { image = { media_id = \"m\" } }\n"
+        ),
         "{text}"
     );
     assert_eq!(

@@ -92,10 +92,6 @@ fn what_is_wrong_with_a_reply_is_told_in_its_place() {
         ("reply = [\"a\", 7]", "f:6:15: expected a text, a table or a list of them, found integer"),
         ("reply = [\"a\", \"b\"]", "f:6:9: warning: 2 replies to one message; today only the first is sent"),
         (
-            "reply.round_robin = [\"a\", \"b\"]",
-            "f:6:21: warning: who had the last turn is not remembered yet",
-        ),
-        (
             "reply = \"{{ message.pic_ulr }}\"",
             "f:6:9: warning: no message is known to have a field `pic_ulr`; did you mean `pic_url`?",
         ),

@@ -9,7 +9,7 @@ const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
 
 /// A group whose keys may all be left out.
 const fn group(noun: &'static str, doc: &'static str, keys: &'static [Key]) -> Group {
-    Group { noun, doc, keys, required: &[], one_of: &[] }
+    Group { noun, doc, keys, required: &[], one_of: &[], any_of: &[] }
 }
 
 pub(super) static ROOT: Group = Group {
@@ -26,6 +26,11 @@ pub(super) static ROOT: Group = Group {
             key("api", Kind::Table(&API), "How WeChat's API is reached"),
             key("menu", Kind::Table(&MENU), "The custom menu (自定义菜单), for `wxcgi menu push`"),
             key("include", Kind::Words, "Files with further rules, as \"rules/*.toml\""),
+            key(
+                "step",
+                Kind::Named(&STEP),
+                "Steps of dialogs, each by its name: what the next message may be",
+            ),
             key("rule", Kind::Tables(&RULE), "The first rule that meets a message answers it"),
             key("welcome", Kind::Table(&FALLBACK), "Answers who follows, if no rule is for him"),
             key("unfollow", Kind::Table(&FALLBACK), "For who leaves; he sees no reply"),
@@ -306,17 +311,77 @@ macro_rules! reply_and {
             key("reply", Kind::Reply, "What is answered"),
             key("alias", Kind::Text, "The name of the rule whose reply it takes"),
             key("on_error", Kind::Template, "The text if the reply fails; default: no answer"),
+            key("wait", Kind::Text, "The step of a dialog that the next message of the user goes to"),
+            key("session", Kind::Values, "What is remembered of the user, as { city = \"{{ city }}\" }; \"\" forgets"),
+            key("once_every", Kind::Duration, "A user gets it once in so long; 1 s to 366 days, as \"1h\""),
+            key("limit", Kind::Table(&LIMIT), "How often it is answered"),
             key("enabled", Kind::Flag, "false: it is not tried, and still there for an alias; default true"),
             $($more),*
         ]
     };
 }
 
-/// Of which a rule has one.
-const REPLY_OR_ALIAS: &[&str] = &["reply", "alias"];
+/// Of which a rule has at least one.
+const SAYS: &[&str] = &["reply", "alias", "wait"];
+
+static LIMIT: Group = Group {
+    any_of: &["user", "all"],
+    ..group(
+        "limit key",
+        "How often a rule is answered",
+        &[
+            key("user", Kind::Whole(1, u32::MAX as i64), "At most so often for each user"),
+            key("all", Kind::Whole(1, u32::MAX as i64), "At most so often for all users together"),
+            key(
+                "per",
+                Kind::Text,
+                "In so long, counted from the first time, as \"1h\"; default \"day\": until midnight",
+            ),
+        ],
+    )
+};
+
+static STEP: Group = group(
+    "step key",
+    "A step of a dialog: what the next message of a user may be",
+    &[
+        key(
+            "ask",
+            Kind::Reply,
+            "What is said where a rule leads here and says nothing itself; the title of items",
+        ),
+        key(
+            "rule",
+            Kind::Tables(&RULE),
+            "Rules for whoever is in this step only; without `wait` the dialog is over",
+        ),
+        key("item", Kind::Tables(&ITEM), "Items of a numbered menu"),
+        key("timeout", Kind::Duration, "How long it waits; 10 s to 30 days, default \"10m\""),
+        key("retry", Kind::Whole(0, 100), "So often what nobody understands is asked again; default 0"),
+        key("again", Kind::Template, "What is said then; default: `ask`"),
+        key("give_up", Kind::Template, "What is said after the last time; default: other rules answer"),
+        key("cancel", Kind::Words, "Words that end the dialog"),
+        key("cancel_reply", Kind::Template, "What is said then; default: nothing"),
+        key("lock", Kind::Flag, "true: other rules answer nothing meanwhile; default false"),
+        key("back", Kind::Text, "What stands beside 0, the way back to the menu above; default 返回"),
+    ],
+);
+
+static ITEM: Group = Group {
+    required: &["label"],
+    ..group(
+        "item key",
+        "An item of a numbered menu: its number or its label chooses it",
+        reply_and!(
+            key("label", Kind::Text, "What stands beside its number"),
+            key("ask", Kind::Reply, "The title of the items below it; default: its label"),
+            key("item", Kind::Tables(&ITEM), "The items below it"),
+        ),
+    )
+};
 
 static RULE: Group = Group {
-    one_of: REPLY_OR_ALIAS,
+    any_of: SAYS,
     ..group(
         "rule key",
         "When this comes, reply that",
@@ -340,7 +405,7 @@ static RULE: Group = Group {
 };
 
 static FALLBACK: Group =
-    Group { one_of: REPLY_OR_ALIAS, ..group("key", "What is answered if no rule is for it", reply_and!()) };
+    Group { any_of: SAYS, ..group("key", "What is answered if no rule is for it", reply_and!()) };
 
 static DEFAULT: Group = group(
     "default key",
@@ -402,6 +467,9 @@ static CONDITION: Group = group(
         key("hours", Kind::Words, "\"9:00-18:00\", or past midnight \"22:00-6:00\""),
         key("weekdays", Kind::Words, "\"mon-fri\", \"周六\""),
         key("dates", Kind::Words, "\"12-25\", \"2026-10-01..2026-10-07\""),
+        key("step", Kind::Words, "This step of a dialog waits for the user's message"),
+        key("session", Kind::Fields(&FIELD), "What is remembered of the user, by its name"),
+        key("first", Kind::True, "No message of the user has come so far before"),
         key("fold", Kind::Fold, FOLD),
     ],
 );
