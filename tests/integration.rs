@@ -20,6 +20,7 @@ mod media_files;
 mod menu;
 mod overload;
 mod read_back;
+mod recipes;
 mod replies;
 mod restarts;
 mod rule_replies;

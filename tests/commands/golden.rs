@@ -156,3 +156,18 @@ fn the_golden_tests_of_the_rule_language_pass() {
     }
     assert!(count >= 5, "{count} configs in {}", folder.display());
 }
+
+/// Each file of tests has the name of its example.
+#[test]
+fn the_golden_tests_of_the_examples_pass() {
+    let examples = repository().join("examples");
+    let mut count = 0;
+    for entry in fs::read_dir(examples.join("tests")).expect("the golden files") {
+        let tests = entry.expect("an entry").path();
+        let config = examples.join(tests.file_name().expect("a name"));
+        let (tests, config) = (tests.display().to_string(), config.display().to_string());
+        Desk::new().run(["test", &tests, "--config", &config]).exits(0).prints(&[" passed"]);
+        count += 1;
+    }
+    assert!(count >= 5, "{count} files of tests in {}", examples.display());
+}
