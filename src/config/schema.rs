@@ -24,6 +24,8 @@ struct Group {
     one_of: &'static [&'static str],
     /// Of these, at least one.
     any_of: &'static [&'static str],
+    /// Of these, not all.
+    not_all_of: &'static [&'static str],
 }
 
 /// A key of a table.
@@ -138,6 +140,9 @@ fn object(group: &Group) -> Value {
     }
     if !group.any_of.is_empty() {
         object["anyOf"] = group.any_of.iter().map(|name| json!({ "required": [name] })).collect();
+    }
+    if !group.not_all_of.is_empty() {
+        object["not"] = json!({ "required": group.not_all_of });
     }
     object
 }
