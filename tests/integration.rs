@@ -10,6 +10,7 @@ mod binary;
 mod cgi_process;
 mod commands;
 mod config;
+mod dialogs;
 mod examples;
 mod fastcgi_peers;
 mod fastcgi_process;

@@ -24,6 +24,8 @@ struct Group {
     one_of: &'static [&'static str],
     /// Of these, at least one.
     any_of: &'static [&'static str],
+    /// Of these, not all.
+    not_all_of: &'static [&'static str],
 }
 
 /// A key of a table.
@@ -139,9 +141,8 @@ fn object(group: &Group) -> Value {
     if !group.any_of.is_empty() {
         object["anyOf"] = group.any_of.iter().map(|name| json!({ "required": [name] })).collect();
     }
-    // A rule has a reply of its own or another's.
-    if ["reply", "alias"].iter().all(|name| group.any_of.contains(name)) {
-        object["not"] = json!({ "required": ["reply", "alias"] });
+    if !group.not_all_of.is_empty() {
+        object["not"] = json!({ "required": group.not_all_of });
     }
     object
 }

@@ -9,7 +9,7 @@ const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
 
 /// A group whose keys may all be left out.
 const fn group(noun: &'static str, doc: &'static str, keys: &'static [Key]) -> Group {
-    Group { noun, doc, keys, required: &[], one_of: &[], any_of: &[] }
+    Group { noun, doc, keys, required: &[], one_of: &[], any_of: &[], not_all_of: &[] }
 }
 
 pub(super) static ROOT: Group = Group {
@@ -324,6 +324,9 @@ macro_rules! reply_and {
 /// Of which a rule has at least one.
 const SAYS: &[&str] = &["reply", "alias", "wait"];
 
+/// Of which a rule has one at most.
+const REPLY_AND_ALIAS: &[&str] = &["reply", "alias"];
+
 static LIMIT: Group = Group {
     any_of: &["user", "all"],
     ..group(
@@ -382,6 +385,7 @@ static ITEM: Group = Group {
 
 static RULE: Group = Group {
     any_of: SAYS,
+    not_all_of: REPLY_AND_ALIAS,
     ..group(
         "rule key",
         "When this comes, reply that",
@@ -404,8 +408,11 @@ static RULE: Group = Group {
     )
 };
 
-static FALLBACK: Group =
-    Group { any_of: SAYS, ..group("key", "What is answered if no rule is for it", reply_and!()) };
+static FALLBACK: Group = Group {
+    any_of: SAYS,
+    not_all_of: REPLY_AND_ALIAS,
+    ..group("key", "What is answered if no rule is for it", reply_and!())
+};
 
 static DEFAULT: Group = group(
     "default key",
