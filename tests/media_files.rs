@@ -1,6 +1,8 @@
 //! Replies that show a file of this host: uploaded once for all processes, and again before WeChat forgets it.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -11,7 +13,8 @@ use wxcgi::secret::Secret;
 use wxcgi::store::Store;
 use wxcgi::store::sqlite::{Journal, Sqlite};
 
-use crate::support::{APP_ID, APP_SECRET, Door, FakeWechat, Machine, Site, Trouble, WeChat};
+use crate::store::RedisServer;
+use crate::support::{APP_ID, APP_SECRET, Door, FakeWechat, Machine, Site, Trouble, WeChat, wait_until};
 
 const UPLOAD: &str = "/cgi-bin/media/upload";
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0\x00\x10JFIF a cat \xff\xd9";
@@ -145,6 +148,49 @@ fn fifty_processes_upload_a_file_once() {
         assert!(document.contains(&format!("media-{}", JPEG.len())), "{document}");
     }
     assert_eq!(fake.count(UPLOAD), 1);
+}
+
+const STABLE: &str = "/cgi-bin/stable_token";
+
+/// A host of the account whose pictures these are.
+fn host(fake: &FakeWechat, pictures: &Path, redis: &RedisServer) -> Site {
+    let store = format!("[store]\nurl = \"{}\"\n", redis.url());
+    let config = format!("{}{store}", config(fake, pictures, "deadline = \"1s\""));
+    Site::behind(Door::FastcgiByHand).with_config(&config).open()
+}
+
+#[test]
+fn two_hosts_share_what_one_of_them_fetched_and_live_on_when_the_other_dies() {
+    if !Door::FastcgiByHand.is_open() {
+        return;
+    }
+    for dies in [0, 1] {
+        let (fake, pictures, redis) = (FakeWechat::start(), pictures(), RedisServer::start(&[]));
+        let media_id = format!("media-{}", JPEG.len());
+        let mut hosts = [host(&fake, pictures.path(), &redis), host(&fake, pictures.path(), &redis)];
+        let shows = |host: &Site| host.receives(&wechat().says("猫")).is(200).reply("MediaId");
+
+        // One dies in the middle of its upload: the other takes over as soon as its lease has ended.
+        fake.hold(UPLOAD);
+        let mut waits = UnixStream::connect(hosts[dies].socket()).expect("it accepts");
+        waits.write_all(&wechat().says("猫").records(1, false)).expect("it reads");
+        fake.was_called(UPLOAD, 1);
+        hosts[dies].kill_responder();
+        fake.release();
+        let other = &hosts[1 - dies];
+        let answers = || other.receives(&wechat().says("猫")).is(200).text().contains(&media_id);
+        wait_until("the other host shows the picture", answers);
+        assert_eq!(fake.count(UPLOAD), 2);
+
+        // Who comes back finds all that the other has: nothing is fetched or uploaded again.
+        hosts[dies].start_responder();
+        let (uploads, fetches) = (fake.count(UPLOAD), fake.count(STABLE));
+        assert_eq!((shows(&hosts[0]), shows(&hosts[1])), (media_id.clone(), media_id.clone()));
+        assert_eq!((fake.count(UPLOAD), fake.count(STABLE)), (uploads, fetches));
+        fake.void_access_tokens();
+        hosts[1 - dies].kill_responder();
+        assert_eq!(shows(&hosts[dies]), media_id);
+    }
 }
 
 /// The API as a process would call it whose clock is `clock`.
