@@ -26,7 +26,7 @@ impl ApiParts {
     /// folder `state`. Nothing is opened before the first call.
     pub(super) fn open(&self, path: &Path, state: Option<&Path>) -> Result<Api, StoreError> {
         let name = account_in_store(self.credentials.app_id.as_deref(), path);
-        let store = Arc::from(self.store.open(&name, path, state)?);
+        let store = Arc::from(self.store.open(&name, state)?);
         Ok(Api::new(self.settings.clone(), self.credentials.clone(), &store))
     }
 }

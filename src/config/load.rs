@@ -1,11 +1,10 @@
 //! Reads a config file, and looks at who else may.
 
-use std::fs::{Metadata, OpenOptions};
+use std::fs::Metadata;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::compiled::{Compilation, Found};
@@ -14,6 +13,7 @@ use super::last_good::LastGood;
 use super::places::Origin;
 use super::state_file::StateFiles;
 use super::{Config, Thoroughness, compiled};
+use crate::files;
 
 /// A config larger than this is none, bytes.
 pub(super) const MAX_CONFIG: u64 = 4 << 20;
@@ -212,12 +212,7 @@ fn read_text(path: &Path) -> Result<(String, Metadata), Fault> {
 /// Reads a regular file of at most `max` bytes. Anything else is refused before it is read: a pipe would make us wait,
 /// a device would never end.
 pub(super) fn read_file(path: &Path, max: u64) -> io::Result<(Vec<u8>, Metadata)> {
-    let without_waiting = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(without_waiting).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
+    let (file, metadata) = files::open(path)?;
     if metadata.len() > max {
         return Err(io::Error::other(format!("it is larger than {max} bytes")));
     }

@@ -1,6 +1,5 @@
 //! `wxcgi media`: temporary media (临时素材) and permanent material (永久素材).
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use super::{Failure, Options, Session, api, paging};
 use crate::api::endpoint::Endpoint;
 use crate::api::format::Format;
 use crate::api::table::endpoint;
+use crate::files;
 
 const UPLOAD: &Endpoint = endpoint("/cgi-bin/media/upload");
 const UPLOAD_PERMANENT: &Endpoint = endpoint("/cgi-bin/material/add_material");
@@ -129,7 +129,7 @@ impl Kind {
     fn of_file(path: &Path) -> Result<Self, Failure> {
         let unreadable = |error| Failure::Usage(format!("cannot read `{}`: {error}", path.display()));
         let mut head = Vec::new();
-        let file = File::open(path).map_err(unreadable)?;
+        let (file, _) = files::open(path).map_err(unreadable)?;
         file.take(Format::HEAD as u64).read_to_end(&mut head).map_err(unreadable)?;
         Format::of(&head).map(Self::of).ok_or_else(|| {
             let cure = "WeChat takes JPEG, PNG, GIF, BMP, MP3, AMR, WAV, WMA, MP4";

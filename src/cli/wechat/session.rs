@@ -1,6 +1,5 @@
 //! A command's way to WeChat: the account of the config, the checks, a dry run, the call.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -17,6 +16,7 @@ use crate::cli::api_of;
 use crate::cli::sign::percent_encode;
 use crate::config::Config;
 use crate::config::load::load;
+use crate::files;
 
 /// What the query of a call may hold that nobody else should see.
 const SECRETS: [&str; 5] = ["access_token", "secret", "appsecret", "refresh_token", "code"];
@@ -120,7 +120,7 @@ impl Session {
         let opened = file.as_ref().map(|file| (file, Transfer::of(file.bytes)));
         let open = || -> io::Result<Box<dyn Read>> {
             let Some((file, transfer)) = &opened else { return Ok(Box::new(io::empty())) };
-            Ok(Box::new(transfer.wrap_read(File::open(file.path)?)))
+            Ok(Box::new(transfer.wrap_read(files::open(file.path)?.0)))
         };
         let body = match (&opened, &question.body) {
             (Some((file, _)), _) => Body::Multipart(Multipart {
@@ -273,11 +273,7 @@ struct Upload<'f> {
 impl<'f> Upload<'f> {
     fn look_at(part: &'static str, path: &'f Path) -> Result<Self, Failure> {
         let unreadable = |error| Failure::Usage(format!("cannot read `{}`: {error}", path.display()));
-        let mut file = File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(Failure::Usage(format!("`{}` is no file", path.display())));
-        }
+        let (mut file, metadata) = files::open(path).map_err(unreadable)?;
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(Format::HEAD as u64).read_to_end(&mut head).map_err(unreadable)?;
         let format = Format::of(&head);
