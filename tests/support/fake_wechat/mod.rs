@@ -172,6 +172,11 @@ impl FakeWechat {
         self.shared.state().troubles.extend(troubles);
     }
 
+    /// What was to go wrong and has not, does not.
+    pub(crate) fn forget_troubles(&self) {
+        self.shared.state().troubles.clear();
+    }
+
     /// All access_tokens become invalid, as when another program has fetched one.
     pub(crate) fn void_access_tokens(&self) {
         self.shared.state().tokens.void_all();
