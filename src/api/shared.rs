@@ -239,7 +239,11 @@ impl Shared {
                     log::error!(target: self.terms.what, "{error}");
                     self.cool_down(&error);
                 }
-                found.as_ref().and_then(Found::usable).ok_or(error)
+                match asked {
+                    Asked::ByNeed => found.as_ref().and_then(Found::usable).ok_or(error),
+                    // The old one is what they want to be rid of.
+                    Asked::ByPerson => Err(error),
+                }
             }
         }
     }

@@ -273,3 +273,12 @@ fn a_life_beyond_all_clocks_is_a_long_one() {
     assert_eq!(value(shared.get(soon(), &never)), "one");
     assert_eq!(value(process(folder.path()).get(soon(), &never)), "one");
 }
+
+#[test]
+fn a_person_who_wants_a_new_one_does_not_get_the_old_one() {
+    let folder = folder();
+    assert_eq!(value(process(folder.path()).get(soon(), &fetched("old", LIFE))), "old");
+    let error = process(folder.path()).refresh(soon(), &refused(40125)).unwrap_err();
+    assert_eq!(error.errcode(), Some(40125));
+    assert_eq!(value(process(folder.path()).get(soon(), &never)), "old");
+}
