@@ -171,7 +171,7 @@ fn what_claims_to_live_for_ever_is_kept_no_longer_than_any() {
 fn a_fetch_that_is_killed_is_done_by_another_process() {
     // Also where those who wait have little more time than one fetch may take.
     a_killed_fetch_is_done_by_another("timeout = \"1s\"");
-    a_killed_fetch_is_done_by_another("timeout = \"6s\"\nretry_for = \"8s\"");
+    a_killed_fetch_is_done_by_another("timeout = \"20s\"\nretry_for = \"8s\"");
 }
 
 fn a_killed_fetch_is_done_by_another(settings: &str) {
