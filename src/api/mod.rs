@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub(crate) use call::SECRET_PARAMETERS;
 pub use call::{Auth, Body, Call, Method, Multipart};
 pub use client::{Client, Download};
 pub use error::{ApiError, Reach, Refusal, TransportError};
@@ -157,7 +158,7 @@ impl Api {
         // A ticket may have to wait for an access_token.
         let ticket = Fetching::of(timeout.saturating_mul(2), retry_for / 2);
         Self {
-            client: Client::new(settings),
+            client: Client::new(settings).keeping(credentials.app_secret.clone()),
             credentials,
             store: Arc::clone(store),
             access_token: shared("access_token", token),
