@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::output::{Table, list};
+use super::output::{Table, list, need, text};
 use super::session::Question;
 use super::{Failure, Options, Session, api, paging};
 use crate::api::endpoint::Endpoint;
@@ -160,14 +160,16 @@ pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
         Command::Delete { media_id } => {
             let question = Question::body(json!({"media_id": media_id}));
             let Some(answer) = session.ask(DELETE, &question)? else { return Ok(()) };
-            session.show(&answer, |_| "deleted".to_owned())
+            session.done(&answer, "deleted")
         }
         Command::Count => {
             let Some(answer) = session.ask(COUNT, &Question::default())? else { return Ok(()) };
-            session.show(&answer, |answer| {
-                let counts = ["image_count", "voice_count", "video_count", "news_count"];
-                Table::of([answer], &counts).for_people().replace("_count", "      ")
-            })
+            let counts = ["image_count", "voice_count", "video_count", "news_count"];
+            for count in counts {
+                need(&answer, count, Value::as_u64)?;
+            }
+            session
+                .show(&answer, |answer| Table::of([answer], &counts).for_people().replace("_count", "      "))
         }
     }
 }
@@ -188,7 +190,8 @@ fn upload(session: &Session, command: &Command) -> Result<(), Failure> {
         let Some(answer) = session.ask(UPLOAD_INLINE, &Question::default().file("media", file))? else {
             return Ok(());
         };
-        return session.show(&answer, |answer| answer["url"].as_str().unwrap_or_default().to_owned());
+        let url = need(&answer, "url", text)?;
+        return session.show(&answer, |_| url.to_owned());
     }
     let kind = kind.map_or_else(|| Kind::of_file(file), Ok)?;
     let mut question = Question::query([("type", kind.name())]).file("media", file);
@@ -199,9 +202,8 @@ fn upload(session: &Session, command: &Command) -> Result<(), Failure> {
     }
     let row = if *permanent { UPLOAD_PERMANENT } else { UPLOAD };
     let Some(answer) = session.ask(row, &question)? else { return Ok(()) };
-    session.show(&answer, |answer| {
-        // For a thumb WeChat calls it otherwise.
-        let id = answer.get("media_id").or_else(|| answer.get("thumb_media_id"));
-        id.and_then(Value::as_str).unwrap_or_default().to_owned()
-    })
+    // For a thumb WeChat calls it otherwise.
+    let name = if answer.get("thumb_media_id").is_some() { "thumb_media_id" } else { "media_id" };
+    let id = need(&answer, name, text)?;
+    session.show(&answer, |_| id.to_owned())
 }

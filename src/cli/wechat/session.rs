@@ -6,20 +6,19 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use super::output::need;
 use super::progress::Transfer;
 use super::{Failure, Options, find_config, output, print_line};
 use crate::api::check::{FileFacts, Finding, Given, Severity, check, check_account};
 use crate::api::endpoint::{Endpoint, Repeat};
 use crate::api::format::Format;
-use crate::api::{Api, ApiError, Auth, Body, Call, Download, Method, Multipart};
+use crate::api::{Api, ApiError, Auth, Body, Call, Download, Method, Multipart, SECRET_PARAMETERS};
 use crate::cli::api_of;
 use crate::cli::sign::percent_encode;
 use crate::config::Config;
 use crate::config::load::load;
 use crate::files;
-
-/// What the query of a call may hold that nobody else should see.
-const SECRETS: [&str; 5] = ["access_token", "secret", "appsecret", "refresh_token", "code"];
+use crate::wechat::errcode::{Meaning, Verdict, verdict};
 
 /// One command's dealings with WeChat.
 #[derive(Debug)]
@@ -167,8 +166,14 @@ impl Session {
         }
         match words(answer) {
             text if text.is_empty() => Ok(()),
-            text => print_line(text.trim_end_matches('\n')),
+            text => print_line(output::harmless(&text).trim_end_matches('\n')),
         }
+    }
+
+    /// Prints `word` for something done, if WeChat says that it is.
+    pub(super) fn done(&self, answer: &Value, word: &str) -> Result<(), Failure> {
+        need(answer, "errcode", Some)?;
+        self.show(answer, |answer| done(answer, word))
     }
 
     /// Looks at a call before it is sent: warnings are told, violations end it.
@@ -207,7 +212,7 @@ impl Session {
             Auth::None => Vec::new(),
         };
         parts.extend(question.query.iter().map(|(name, value)| {
-            if SECRETS.contains(name) {
+            if SECRET_PARAMETERS.contains(name) {
                 format!("{name}=***")
             } else {
                 format!("{name}={}", percent_encode(value))
@@ -243,6 +248,13 @@ impl Session {
             _ => Failure::Failed(error.to_string()),
         }
     }
+}
+
+/// `word`, and what WeChat says if it was so before.
+pub(super) fn done(answer: &Value, word: &str) -> String {
+    let Verdict::Refused { errcode, .. } = verdict(answer) else { return word.to_owned() };
+    let why = Meaning::of(errcode).map_or("", |meaning| meaning.sentence);
+    format!("{word} before ({errcode}: {why})")
 }
 
 fn call_of<'c>(

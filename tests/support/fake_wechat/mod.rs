@@ -75,6 +75,8 @@ pub(crate) enum Trouble {
     Redirect(String),
     /// The connection ends in the middle of the answer.
     Cut,
+    /// The answer without its end, on a connection that stays.
+    Stall,
     /// Nothing, until the stand-in ends.
     Hang,
     /// This body.
@@ -170,6 +172,11 @@ impl FakeWechat {
     pub(crate) fn troubles(&self, path: &str, troubles: impl IntoIterator<Item = Trouble>) {
         let troubles = troubles.into_iter().map(|trouble| (path.to_owned(), trouble));
         self.shared.state().troubles.extend(troubles);
+    }
+
+    /// What was to go wrong and has not, does not.
+    pub(crate) fn forget_troubles(&self) {
+        self.shared.state().troubles.clear();
     }
 
     /// All access_tokens become invalid, as when another program has fetched one.
@@ -330,9 +337,13 @@ impl Shared {
             Some(Trouble::Body(body)) => packed(seen, &Reply { body, ..Reply::json(&Value::Null) }),
             Some(Trouble::Html(status)) => page(&format!("{status} Sorry"), ("Via", "a gateway")),
             Some(Trouble::Redirect(to)) => page("302 Found", ("Location", &to)),
-            Some(Trouble::Cut) => {
-                let whole = packed(seen, &state.answer(seen));
-                return Some(Ending::BreakOff(whole[..whole.len() - 9].to_vec()));
+            Some(trouble @ (Trouble::Cut | Trouble::Stall)) => {
+                let mut part = packed(seen, &state.answer(seen));
+                part.truncate(part.len() - 9);
+                match trouble {
+                    Trouble::Cut => return Some(Ending::BreakOff(part)),
+                    _ => part,
+                }
             }
         }))
     }
