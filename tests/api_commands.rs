@@ -337,6 +337,19 @@ fn all_followers_are_exported() {
 }
 
 #[test]
+fn pages_that_go_round_end() {
+    let desk = Desk::new();
+    let page = |openid: &str, next: &str| {
+        let page = json!({"total": 2, "count": 1, "data": {"openid": [openid]}, "next_openid": next});
+        Trouble::Body(page.to_string().into_bytes())
+    };
+    let path = "/cgi-bin/user/tag/get";
+    desk.fake.troubles(path, [page("o1", "A"), page("o2", "B"), page("o3", "A"), page("o4", "B")]);
+    assert_eq!(desk.does(&["tag", "members", "134"]), "o1\no2\no3\n");
+    assert_eq!(desk.fake.count(path), 3);
+}
+
+#[test]
 fn an_export_that_was_killed_goes_on_where_it_was() {
     const INFOS: &str = "/cgi-bin/user/info/batchget";
     let desk = Desk::new();
@@ -402,6 +415,10 @@ fn tags_are_made_given_and_taken() {
         Some(10)
     );
     assert_eq!(desk.does(&["tag", "remove", "134", "o1", "--json"]), "{\"untagged\":1}\n");
+    let taggings = desk.fake.count("/cgi-bin/tags/members/batchtagging");
+    let dry = desk.does(&["tag", "add", "广东", "o1", "-n"]);
+    assert!(dry.contains("batchtagging?access_token=***") && dry.contains("\"tagid\": 134"), "{dry}");
+    assert_eq!(desk.fake.count("/cgi-bin/tags/members/batchtagging"), taggings);
     let ran = desk.run(&["tag", "delete", "广西"]);
     assert!(ran.code == Some(1) && ran.err.contains("it has: 星标组, 广东"), "{ran:?}");
 }

@@ -1,5 +1,7 @@
 //! Lists that WeChat gives in pages, and lists that it takes in batches.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::session::{Question, Session};
@@ -17,6 +19,7 @@ pub(super) fn openids(
 ) -> Result<(), Failure> {
     let cursor = cursor_of(endpoint);
     let mut next = after.to_owned();
+    let mut seen = HashSet::new();
     loop {
         let question = if cursor.place == Place::Query {
             let query = if next.is_empty() { Vec::new() } else { vec![(cursor.path, next.clone())] };
@@ -31,11 +34,11 @@ pub(super) fn openids(
         let total = answer.get("total").or_else(|| answer.get("count")).and_then(Value::as_u64);
         page(openids, total.unwrap_or(openids.len() as u64))?;
         let following = answer.get("next_openid").and_then(Value::as_str).unwrap_or_default();
-        // The last page has none; who stays where he was would go round for ever.
-        if openids.is_empty() || following.is_empty() || following == next {
+        // The last page has none. Who comes by a place again would go round for ever.
+        seen.insert(std::mem::replace(&mut next, following.to_owned()));
+        if openids.is_empty() || next.is_empty() || seen.contains(&next) {
             return Ok(());
         }
-        following.clone_into(&mut next);
     }
 }
 
