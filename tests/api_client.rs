@@ -210,7 +210,7 @@ fn an_answer_without_end_is_cut_off() {
 #[test]
 fn a_file_is_uploaded_as_wechat_wants_it() {
     let desk = Desk::new();
-    let open = || Ok(Box::new(io::repeat(7)) as Box<dyn Read>);
+    let open = || Ok(Box::new((&b"\xff\xd8\xff"[..]).chain(io::repeat(7))) as Box<dyn Read>);
     let (name, filename, content_type) = ("media", "我的猫.jpg", "image/jpeg");
     let file = Multipart { name, filename, content_type, length: 300_000, open: &open, field: None };
     // The access_token dies meanwhile: the file is sent once more, from its start.

@@ -399,6 +399,19 @@ fn all_followers_are_exported() {
 }
 
 #[test]
+fn pages_that_go_round_end() {
+    let desk = Desk::new();
+    let page = |openid: &str, next: &str| {
+        let page = json!({"total": 2, "count": 1, "data": {"openid": [openid]}, "next_openid": next});
+        Trouble::Body(page.to_string().into_bytes())
+    };
+    let path = "/cgi-bin/user/tag/get";
+    desk.fake.troubles(path, [page("o1", "A"), page("o2", "B"), page("o3", "A"), page("o4", "B")]);
+    assert_eq!(desk.does(&["tag", "members", "134"]), "o1\no2\no3\n");
+    assert_eq!(desk.fake.count(path), 3);
+}
+
+#[test]
 fn an_export_that_was_killed_goes_on_where_it_was() {
     const INFOS: &str = "/cgi-bin/user/info/batchget";
     let desk = Desk::new();
@@ -482,6 +495,10 @@ fn tags_are_made_given_and_taken() {
         Some(10)
     );
     assert_eq!(desk.does(&["tag", "remove", "134", "o1", "--json"]), "{\"untagged\":1}\n");
+    let taggings = desk.fake.count("/cgi-bin/tags/members/batchtagging");
+    let dry = desk.does(&["tag", "add", "广东", "o1", "-n"]);
+    assert!(dry.contains("batchtagging?access_token=***") && dry.contains("\"tagid\": 134"), "{dry}");
+    assert_eq!(desk.fake.count("/cgi-bin/tags/members/batchtagging"), taggings);
     let ran = desk.run(&["tag", "delete", "广西"]);
     assert!(ran.code == Some(1) && ran.err.contains("it has: 星标组, 广东"), "{ran:?}");
 }
@@ -669,10 +686,12 @@ fn files_are_looked_at_sent_and_fetched() {
 #[test]
 fn quotas_are_shown_and_cleared() {
     let desk = Desk::new();
+    desk.fake.use_up(SEND, 12);
     let shown = desk.does(&["quota", "get", "message/custom/send"]);
     assert_eq!(shown, "12 of 500000 used today, 499988 left; at most 1000 in 60 s\n");
     assert_eq!(desk.sent("/cgi-bin/openapi/quota/get"), json!({"cgi_path": SEND}));
     assert_eq!(desk.does(&["quota", "clear", SEND]), "cleared\n");
+    assert!(desk.does(&["quota", "get", SEND]).starts_with("0 of 500000 used"));
     assert_eq!(desk.does(&["quota", "clear", "--all"]), "cleared\n");
     assert_eq!(desk.sent("/cgi-bin/clear_quota"), json!({"appid": "wx0123456789abcdef"}));
     assert!(desk.does(&["quota", "rid", "61725984-6126f6f9-040f19c4"]).contains("203.0.113.7"));
@@ -684,6 +703,8 @@ fn quotas_are_shown_and_cleared() {
 fn the_readmes_show_what_the_commands_print() {
     for name in ["README.md", "README.zh-CN.md"] {
         let desk = Desk::new();
+        // The block sends one more before it asks.
+        desk.fake.use_up(SEND, 11);
         let bin = desk.folder.path().join("bin");
         fs::create_dir(&bin).expect("our folder");
         std::os::unix::fs::symlink(program(), bin.join("wxcgi")).expect("our folder");

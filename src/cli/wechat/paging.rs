@@ -1,5 +1,7 @@
 //! Lists that WeChat gives in pages, and lists that it takes in batches.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::output::need;
@@ -18,6 +20,7 @@ pub(super) fn openids(
 ) -> Result<(), Failure> {
     let cursor = cursor_of(endpoint);
     let mut next = after.to_owned();
+    let mut seen = HashSet::new();
     loop {
         let question = if cursor.place == Place::Query {
             let query = if next.is_empty() { Vec::new() } else { vec![(cursor.path, next.clone())] };
@@ -35,11 +38,11 @@ pub(super) fn openids(
         let openids = need(&answer, "/data/openid", openids_in)?;
         let following = need(&answer, "next_openid", Value::as_str)?;
         page(openids, &answer)?;
-        // Who stays where he was would go round for ever.
-        if following.is_empty() || following == next {
+        // Who comes by a place again would go round for ever.
+        seen.insert(std::mem::replace(&mut next, following.to_owned()));
+        if next.is_empty() || seen.contains(&next) {
             return Ok(());
         }
-        following.clone_into(&mut next);
     }
 }
 

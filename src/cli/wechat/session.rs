@@ -4,12 +4,13 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use jiff::{Timestamp, tz};
 use serde_json::{Value, json};
 
 use super::output::need;
 use super::progress::Transfer;
 use super::{Failure, Options, find_config, output, print_line};
-use crate::api::check::{FileFacts, Finding, Given, Severity, check, check_account};
+use crate::api::check::{FileFacts, Finding, Given, Severity, check, check_account, check_date};
 use crate::api::endpoint::{Endpoint, Repeat};
 use crate::api::format::Format;
 use crate::api::{Api, ApiError, Auth, Body, Call, Download, Method, Multipart, SECRET_PARAMETERS};
@@ -113,10 +114,30 @@ impl Session {
         if self.dry_run {
             return self.rehearse(target, question).map(|()| None);
         }
+        self.send(target, question, file.as_ref()).map(Some)
+    }
+
+    /// Asks WeChat for what changes nothing there, in a dry run too.
+    pub(super) fn look_up<'t>(
+        &self,
+        target: impl Into<Target<'t>>,
+        question: &Question<'_>,
+    ) -> Result<Value, Failure> {
+        let target = target.into();
+        let file = self.examine(target, question)?;
+        self.send(target, question, file.as_ref())
+    }
+
+    fn send(
+        &self,
+        target: Target<'_>,
+        question: &Question<'_>,
+        file: Option<&Upload<'_>>,
+    ) -> Result<Value, Failure> {
         let query = question.query_texts();
         let description = question.body.as_ref().and_then(|body| body.get("description"));
         let description = description.map(ToString::to_string);
-        let opened = file.as_ref().map(|file| (file, Transfer::of(file.bytes)));
+        let opened = file.map(|file| (file, Transfer::of(file.bytes)));
         let open = || -> io::Result<Box<dyn Read>> {
             let Some((file, transfer)) = &opened else { return Ok(Box::new(io::empty())) };
             Ok(Box::new(transfer.wrap_read(files::open(file.path)?.0)))
@@ -135,7 +156,7 @@ impl Session {
             (None, None) => Body::None,
         };
         let answer = self.api()?.call(&call_of(target, &query, body, question));
-        answer.map(Some).map_err(|error| self.failed(&error))
+        answer.map_err(|error| self.failed(&error))
     }
 
     /// Asks for a file and writes it to `sink`.
@@ -188,7 +209,11 @@ impl Session {
             file.as_ref().map(|file| FileFacts { name: file.part, format: file.format, bytes: file.bytes });
         let query = question.query_texts();
         let given = Given { query: &query, body: question.body.as_ref(), file: facts };
-        let findings = check_account(row, &self.config.account.kinds()).into_iter().chain(check(row, &given));
+        let today = Timestamp::now().to_zoned(tz::offset(8).to_time_zone()).date();
+        let findings = check_account(row, &self.config.account.kinds())
+            .into_iter()
+            .chain(check(row, &given))
+            .chain(question.body.as_ref().and_then(|body| check_date(row, body, today)));
         let (violations, warnings): (Vec<Finding>, Vec<Finding>) =
             findings.partition(|finding| finding.severity == Severity::Violation && !self.unchecked);
         for warning in warnings {

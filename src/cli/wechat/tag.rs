@@ -117,10 +117,7 @@ fn id_of(session: &Session, tag: &str) -> Result<i64, Failure> {
     if let Ok(id) = tag.parse() {
         return Ok(id);
     }
-    if session.is_dry_run() {
-        return Err(Failure::Usage(format!("a dry run asks nobody for the number of `{tag}`; give it")));
-    }
-    let tags = session.ask(LIST, &Question::default())?.unwrap_or_default();
+    let tags = session.look_up(LIST, &Question::default())?;
     let tags = need(&tags, "tags", Value::as_array)?;
     let found = tags.iter().find(|found| found["name"] == tag).and_then(|found| found["id"].as_i64());
     found.ok_or_else(|| {
