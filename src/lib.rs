@@ -15,6 +15,7 @@
 //! | 0 | [`wechat`] | WeChat's protocol as pure functions |
 //! | 0 | [`http`] | request and response |
 //! | 0 | [`clock`] | time as WeChat writes it |
+//! | 0 | [`files`] | files that somebody named, opened without waiting |
 //! | 0 | [`chance`] | bytes that nobody can guess |
 //! | 0 | [`files`] | files that are read whole |
 //! | 0 | [`spelling`] | what was meant by a word that nobody knows |

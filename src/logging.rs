@@ -319,16 +319,22 @@ const SHOWN: usize = 60;
 /// A text that came from outside, in backticks, harmless in a log: short, on one line, without control characters.
 #[must_use]
 pub fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len().min(SHOWN) + 4);
+    shown_up_to(text, SHOWN)
+}
+
+/// The same with as many characters as `most`.
+#[must_use]
+pub fn shown_up_to(text: &str, most: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(most) + 4);
     shown.push('`');
-    for letter in text.chars().take(SHOWN) {
+    for letter in text.chars().take(most) {
         match letter {
             '`' => shown.push('\''),
             _ if letter.is_control() => shown.extend(letter.escape_default()),
             _ => shown.push(letter),
         }
     }
-    if text.chars().nth(SHOWN).is_some() {
+    if text.chars().nth(most).is_some() {
         shown.push('…');
     }
     shown.push('`');

@@ -53,6 +53,9 @@ fn serve_cgi() -> i32 {
     let account = account::open(loaded, surroundings);
     let app = account.as_ref().map_or(&NoAccount as &dyn Application, |account| account);
     let served = cgi::serve(app, &deadlines);
+    if let Some(account) = &account {
+        account.finish(cgi::let_go);
+    }
     if let Some(compilation) = to_compile {
         drop(account);
         cgi::let_go();

@@ -51,9 +51,50 @@ impl fmt::Display for Secret {
     }
 }
 
+/// `text` with `***` in place of each of `secrets`, and of what one begins with: who repeats it may have cut it.
+///
+/// # Example
+///
+/// ```
+/// # use wxcgi::secret::hide;
+/// assert_eq!(hide("no route for ?secret=0123456789abc&a=b", ["0123456789abcdef"]), "no route for ?secret=***&a=b");
+/// ```
+pub fn hide<'s>(text: &str, secrets: impl IntoIterator<Item = &'s str>) -> String {
+    secrets.into_iter().fold(text.to_owned(), |text, secret| hide_one(&text, secret))
+}
+
+fn hide_one(text: &str, secret: &str) -> String {
+    /// With so many bytes it is the secret's beginning, and no word that happens to be like it.
+    const TELLING: usize = 8;
+    let Some(head) = secret.get(..TELLING) else { return text.to_owned() };
+    let (mut hidden, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(head) {
+        hidden.push_str(&rest[..at]);
+        hidden.push_str("***");
+        let same = rest[at..].chars().zip(secret.chars()).take_while(|(found, letter)| found == letter);
+        rest = &rest[at + same.map(|(letter, _)| letter.len_utf8()).sum::<usize>()..];
+    }
+    hidden + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_and_cut_secrets_are_hidden_and_nothing_else() {
+        let hidden = |text| hide(text, ["0123456789abcdef", "猫猫x-secret", "short", ""]);
+        for (text, expected) in [
+            ("", ""),
+            ("0123456789abcdef", "***"),
+            ("a0123456789abcdef0123456789abcdefz", "a******z"),
+            ("\"0123456789\" is cut", "\"***\" is cut"),
+            ("0123456 short", "0123456 short"),
+            ("猫猫x-secret猫", "***猫"),
+        ] {
+            assert_eq!(hidden(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn a_secret_inside_another_value_stays_hidden() {

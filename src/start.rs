@@ -6,7 +6,7 @@
 //!
 //! Other C libraries than glibc do not tell Rust the arguments without that runtime: with them it runs.
 //!
-//! The only unsafe code of the program: an exported name, and two calls of C.
+//! The only unsafe code of the program: an exported name, and three calls of C.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
@@ -60,11 +60,16 @@ unsafe extern "C" {
     static etext: u8;
 }
 
-/// Gives the pages of code back that only the start needed: a responder lives for months with what the requests need.
-/// Those come again from the file as they are used.
+/// Gives the pages back that only the start needed: a responder lives for months with what the requests need. Those of
+/// the program come again from the file as they are used; what the command line and the config took is free by now.
 pub(crate) fn forget_pages() {
     let (start, end) = (&raw const __executable_start, &raw const etext);
     // SAFETY: all of the range is the program's file, mapped privately and never written to. The call cannot lose
     // anything, and its failure costs nothing but memory.
     unsafe { libc::madvise(start.cast_mut().cast(), end.addr() - start.addr(), libc::MADV_DONTNEED) };
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it asks the allocator to give back what nobody uses.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }

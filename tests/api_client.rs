@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use wxcgi::api::access_token::Force;
 use wxcgi::api::{
     Api, ApiError, ApiSettings, Auth, Body, Call, Credentials, Download, Method, Multipart, Reach,
 };
@@ -19,6 +20,7 @@ use crate::support::{APP_ID, APP_SECRET, FakeWechat, MEDIA, Trouble};
 const LIST: &str = "/cgi-bin/getcallbackip";
 const SEND: &str = "/cgi-bin/message/custom/send";
 const UPLOAD: &str = "/cgi-bin/media/upload";
+const TEMPLATE: &str = "/cgi-bin/message/template/send";
 const DOWNLOAD: &str = "/cgi-bin/media/get";
 
 /// An account that calls, and what it calls.
@@ -208,7 +210,7 @@ fn an_answer_without_end_is_cut_off() {
 #[test]
 fn a_file_is_uploaded_as_wechat_wants_it() {
     let desk = Desk::new();
-    let open = || Ok(Box::new(io::repeat(7)) as Box<dyn Read>);
+    let open = || Ok(Box::new((&b"\xff\xd8\xff"[..]).chain(io::repeat(7))) as Box<dyn Read>);
     let (name, filename, content_type) = ("media", "我的猫.jpg", "image/jpeg");
     let file = Multipart { name, filename, content_type, length: 300_000, open: &open, field: None };
     // The access_token dies meanwhile: the file is sent once more, from its start.
@@ -286,4 +288,125 @@ fn nothing_shows_a_secret() {
             && !shown.contains(&value.expose()[..16])
             && !shown.contains(&APP_SECRET[..16])
     );
+}
+
+#[test]
+fn an_answer_that_is_none_of_wechats_is_no_success() {
+    for body in [r#"{"errcode":"abc"}"#, r#"{"errcode":40001.0}"#, r#"{"errcode":null}"#, "[]", "\"ok\"", "0"]
+    {
+        let desk = Desk::new();
+        desk.fake.troubles(SEND, [Trouble::Body(body.into())]);
+        let error = desk.sends("once").expect_err(body);
+        let ApiError::Transport(transport) = &error else { panic!("{body}: {error}") };
+        assert_eq!((transport.reach, desk.fake.count(SEND)), (Reach::Unknown, 1), "{body}: {error}");
+        // What can do no harm is tried again.
+        desk.fake.troubles(LIST, [Trouble::Body(body.into())]);
+        desk.api.call(&Call::get(LIST, &[])).expect("an answer");
+        // And no access_token comes of it.
+        desk.fake.troubles("/cgi-bin/stable_token", [Trouble::Body(body.into())]);
+        desk.api.refresh_access_token(Force::Yes).expect_err(body);
+    }
+}
+
+#[test]
+fn a_mark_of_utf_8_before_the_json_is_no_part_of_it() {
+    let desk = Desk::new();
+    desk.fake.troubles(LIST, [Trouble::Body(b"\xef\xbb\xbf{\"ip_list\":[]}".to_vec())]);
+    assert_eq!(desk.api.call(&Call::get(LIST, &[])).expect("an answer"), json!({"ip_list": []}));
+    desk.fake.troubles(DOWNLOAD, [Trouble::Body(b"\xef\xbb\xbf \n{\"video_url\":\"u\"}".to_vec())]);
+    assert_eq!(desk.downloads("video", 1000).0.expect("JSON"), Download::Json(json!({"video_url": "u"})));
+}
+
+#[test]
+fn an_answer_that_stalls_is_told_with_the_time_it_had() {
+    let desk = Desk::with(ApiSettings { timeout: Duration::from_millis(200), ..ApiSettings::default() });
+    desk.api.access_token().expect("an access_token");
+    desk.fake.troubles(SEND, [Trouble::Stall]);
+    let error = desk.sends("once").expect_err("no answer").to_string();
+    assert!(error.contains("did not end its answer within "), "{error}");
+}
+
+#[test]
+fn a_page_for_people_is_no_file() {
+    // With so little time nothing is tried again.
+    let short = Duration::from_millis(300);
+    let desk = Desk::with(ApiSettings { transfer_timeout: short, ..ApiSettings::default() });
+    desk.api.access_token().expect("an access_token");
+    for trouble in [
+        Trouble::Html(200),
+        Trouble::Body(b"\xef\xbb\xbf\r\n<!DOCTYPE html><html>".to_vec()),
+        Trouble::Body(b"<?xml version=\"1.0\"?>".to_vec()),
+        Trouble::Body(b"Bad gateway".to_vec()),
+        Trouble::Body(Vec::new()),
+    ] {
+        desk.fake.troubles(DOWNLOAD, [trouble.clone()]);
+        let (download, written) = desk.downloads("picture", 1000);
+        let error = download.expect_err("no file").to_string();
+        assert!(error.contains("answered 200 with no file, `text/"), "{trouble:?}: {error}");
+        assert_eq!(written, b"", "{trouble:?}");
+    }
+    // A file whose type is wrong is one all the same.
+    desk.fake.troubles(DOWNLOAD, [Trouble::Body(MEDIA.to_vec())]);
+    let (download, written) = desk.downloads("picture", 1000);
+    download.expect("a file");
+    assert_eq!(written, MEDIA);
+    assert_eq!(desk.fake.count(DOWNLOAD), 6);
+}
+
+#[test]
+fn what_a_lost_attempt_has_done_is_done() {
+    let desk = Desk::new();
+    let body = json!({"touser": "oUser", "template_id": "T", "data": {}, "client_msg_id": "1"});
+    let call = Call { idempotent: true, ..Call::post(TEMPLATE, &body) };
+    let said_before = Trouble::Errcode(43116, "same client_msg_id");
+    for lost in [Trouble::Cut, Trouble::Html(502), Trouble::Errcode(-1, "system error")] {
+        desk.fake.troubles(TEMPLATE, [lost, said_before.clone()]);
+        assert_eq!(desk.api.call(&call).expect("it was sent")["errcode"], 43116);
+    }
+    // Without one, the id was used before.
+    desk.fake.troubles(TEMPLATE, [said_before]);
+    assert_eq!(desk.api.call(&call).expect_err("not sent").errcode(), Some(43116));
+    // An answer with the number of the message is that of the first time.
+    let mass = "/cgi-bin/message/mass/sendall";
+    let first = r#"{"errcode":45065,"errmsg":"clientmsgid exist","msg_id":34182}"#;
+    desk.fake.troubles(mass, [Trouble::Body(first.into()), Trouble::Errcode(45065, "clientmsgid exist")]);
+    assert_eq!(desk.api.call(&Call::post(mass, &body)).expect("it was sent")["msg_id"], 34182);
+    assert_eq!(desk.api.call(&Call::post(mass, &body)).expect_err("not sent").errcode(), Some(45065));
+}
+
+#[test]
+fn what_is_gone_needs_no_deleting() {
+    let desk = Desk::new();
+    let body = json!({"media_id": "M"});
+    for (path, errcode) in [
+        ("/cgi-bin/menu/delete", 46003),
+        ("/cgi-bin/menu/delconditional", 65301),
+        ("/cgi-bin/material/del_material", 40007),
+        ("/cgi-bin/freepublish/delete", 53600),
+        ("/cgi-bin/comment/delete", 88008),
+    ] {
+        desk.fake.troubles(path, [Trouble::Errcode(errcode, "gone"), Trouble::Errcode(48001, "no")]);
+        assert_eq!(desk.api.call(&Call::post(path, &body)).expect("it is gone")["errcode"], errcode);
+        assert_eq!(desk.api.call(&Call::post(path, &body)).expect_err("refused").errcode(), Some(48001));
+    }
+    desk.fake.troubles("/cgi-bin/menu/get", [Trouble::Errcode(46003, "menu no exist")]);
+    let error = desk.api.call(&Call::get("/cgi-bin/menu/get", &[])).expect_err("no menu");
+    assert_eq!((error.errcode(), error.class()), (Some(46003), Some(Class::Gone)));
+}
+
+#[test]
+fn who_repeats_what_he_was_sent_repeats_no_secret() {
+    let desk = Desk::new();
+    let value = desk.api.access_token().expect("an access_token").value;
+    let (value, half) = (value.expose(), &APP_SECRET[..20]);
+    let errmsg = format!("cannot route /x?access_token={value}&secret={half} from 10.0.0.1");
+    let body = json!({"errcode": 7, "errmsg": errmsg}).to_string();
+    desk.fake.troubles(SEND, [Trouble::Body(body.into())]);
+    let ApiError::Refused(refusal) = desk.sends("x").expect_err("refused") else { panic!("no refusal") };
+    assert_eq!(refusal.errmsg, "cannot route /x?access_token=***&secret=*** from 10.0.0.1");
+    // Nor is it kept for the other processes: here the AppSecret goes in the body.
+    let body = json!({"errcode": 7, "errmsg": format!("cannot route secret={half} from")}).to_string();
+    desk.fake.troubles("/cgi-bin/stable_token", [Trouble::Body(body.into())]);
+    let error = desk.api.refresh_access_token(Force::No).expect_err("refused").to_string();
+    assert!(error.contains("secret=*** from") && !error.contains(half), "{error}");
 }

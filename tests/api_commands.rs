@@ -155,6 +155,68 @@ fn a_refusal_of_wechat_is_told_in_words() {
 }
 
 #[test]
+fn words_that_would_play_with_the_terminal_do_not() {
+    let desk = Desk::new();
+    desk.fake.troubles(SEND, [Trouble::Errcode(45015, "no\n\u{1b}[31mwxcgi: sent `x`")]);
+    let ran = desk.run(&["send", "o", "text", "x"]);
+    assert!(ran.err.contains("45015 `no\\n\\u{1b}[31mwxcgi: sent 'x' rid: "), "{ran:?}");
+    assert_eq!((ran.code, ran.err.lines().count()), (Some(1), 1), "{ran:?}");
+    let tags = json!({"tags": [{"id": 2, "name": "\u{1b}[2J\rx", "count": 0}]}).to_string();
+    desk.fake.troubles("/cgi-bin/tags/get", [Trouble::Body(tags.into())]);
+    assert_eq!(desk.does(&["tag", "list"]), "id  name    count\n2    [2J x  0\n");
+}
+
+#[test]
+fn an_answer_without_what_is_printed_is_a_failure() {
+    let desk = Desk::new();
+    let picture = desk.put("cat.jpg", MEDIA);
+    let draft = desk.put("draft.json", br#"{"title":"t","content":"c","thumb_media_id":"M"}"#);
+    for (path, arguments, lacks) in [
+        (SEND, &["send", "o", "text", "x"][..], "errcode"),
+        ("/cgi-bin/media/upload", &["media", "upload", &picture], "media_id"),
+        ("/cgi-bin/media/uploadimg", &["media", "upload", &picture, "--inline"], "url"),
+        ("/cgi-bin/material/batchget_material", &["media", "list", "image"], "total_count"),
+        ("/cgi-bin/material/get_materialcount", &["media", "count"], "image_count"),
+        ("/cgi-bin/material/del_material", &["media", "delete", "M"], "errcode"),
+        ("/cgi-bin/user/get", &["user", "list"], "count"),
+        ("/cgi-bin/user/info", &["user", "info", "o1"], "openid"),
+        ("/cgi-bin/user/info/batchget", &["user", "info", "o1", "o2"], "user_info_list"),
+        ("/cgi-bin/user/info/updateremark", &["user", "remark", "o1", "x"], "errcode"),
+        ("/cgi-bin/tags/members/batchblacklist", &["user", "block", "o1"], "errcode"),
+        ("/cgi-bin/tags/get", &["tag", "list"], "tags"),
+        ("/cgi-bin/tags/create", &["tag", "create", "x"], "tag.id"),
+        ("/cgi-bin/tags/delete", &["tag", "delete", "134"], "errcode"),
+        ("/cgi-bin/message/template/send", &["template", "send", "o", "T", "thing1=x"], "msgid"),
+        ("/cgi-bin/template/get_all_private_template", &["template", "list"], "template_list"),
+        ("/cgi-bin/qrcode/create", &["qrcode", "create", "x"], "url"),
+        ("/cgi-bin/draft/add", &["draft", "add", &draft], "media_id"),
+        ("/cgi-bin/freepublish/submit", &["draft", "publish", "M"], "publish_id"),
+        ("/cgi-bin/openapi/quota/get", &["quota", "get", "user/get"], "quota.remain"),
+        ("/datacube/getusersummary", &["stats", "usersummary", "--days", "1"], "list"),
+        ("/sns/oauth2/access_token", &["oauth", "code", "C"], "openid"),
+    ] {
+        desk.fake.troubles(path, [Trouble::Body(br#"{"code":500,"message":"hunter2"}"#.to_vec())]);
+        let ran = desk.run(arguments);
+        let told = format!("it has no good `{lacks}`, but `code, message`\n");
+        assert!(ran.err.ends_with(&told) && !ran.err.contains("hunter2"), "{arguments:?}: {ran:?}");
+        assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn what_was_done_before_is_done_and_told_so() {
+    let desk = Desk::new();
+    desk.fake.troubles("/cgi-bin/material/del_material", [Trouble::Errcode(40007, "invalid media_id")]);
+    let printed = desk.does(&["media", "delete", "M"]);
+    assert_eq!(printed, "deleted before (40007: the `media_id` is wrong, or has expired)\n");
+    let path = "/cgi-bin/message/template/send";
+    desk.fake.troubles(path, [Trouble::Cut, Trouble::Errcode(43116, "same client_msg_id")]);
+    let ran = desk.run(&["template", "send", "o", "T", "thing1=x", "--client-msg-id", "1"]);
+    let told = "sent before (43116: the same `client_msg_id` was sent in the last 10 minutes)\n";
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), told), "{ran:?}");
+}
+
+#[test]
 fn an_account_that_cannot_call_is_told_before() {
     for (account, warned) in [
         ("", true),
@@ -337,6 +399,19 @@ fn all_followers_are_exported() {
 }
 
 #[test]
+fn pages_that_go_round_end() {
+    let desk = Desk::new();
+    let page = |openid: &str, next: &str| {
+        let page = json!({"total": 2, "count": 1, "data": {"openid": [openid]}, "next_openid": next});
+        Trouble::Body(page.to_string().into_bytes())
+    };
+    let path = "/cgi-bin/user/tag/get";
+    desk.fake.troubles(path, [page("o1", "A"), page("o2", "B"), page("o3", "A"), page("o4", "B")]);
+    assert_eq!(desk.does(&["tag", "members", "134"]), "o1\no2\no3\n");
+    assert_eq!(desk.fake.count(path), 3);
+}
+
+#[test]
 fn an_export_that_was_killed_goes_on_where_it_was() {
     const INFOS: &str = "/cgi-bin/user/info/batchget";
     let desk = Desk::new();
@@ -372,12 +447,30 @@ fn an_export_that_fails_goes_on_too() {
         "/cgi-bin/user/info/batchget",
         [Trouble::Errcode(45009, "reach max api daily quota limit")],
     );
-    let ran = desk.run(&["user", "export", "users.jsonl"]);
+    let ran = desk.run(&["user", "export", "users.csv"]);
     assert!(ran.code == Some(1) && ran.err.contains("45009"), "{ran:?}");
-    assert!(desk.folder.path().join("users.jsonl").exists());
-    let ran = desk.run(&["user", "export", "users.jsonl"]);
+    assert!(desk.folder.path().join("users.csv").exists());
+    // What is no answer ends it as well, and neither it nor how far it came is lost.
+    let [state, lines] = ["users.csv.state", "users.csv"].map(|name| desk.read(name));
+    for (path, body) in [
+        ("user/get", r#"{"errcode":"abc"}"#),
+        ("user/get", "{}"),
+        ("user/get", r#"{"count":0}"#),
+        ("user/get", r#"{"total":9,"count":9}"#),
+        ("user/get", r#"{"total":9,"count":9,"data":{"openid":[]},"next_openid":""}"#),
+        ("user/get", r#"{"total":9,"count":9,"data":{"openid":["o1"]}}"#),
+        ("user/get", r#"{"total":9,"count":9,"data":{"openid":[1]},"next_openid":""}"#),
+        ("user/info/batchget", "{}"),
+    ] {
+        desk.fake.troubles(&format!("/cgi-bin/{path}"), vec![Trouble::Body(body.into()); 5]);
+        let ran = desk.run(&["user", "export", "users.csv"]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{body}: {ran:?}");
+        assert_eq!([desk.read("users.csv.state"), desk.read("users.csv")], [&*state, &*lines], "{body}");
+        desk.fake.forget_troubles();
+    }
+    let ran = desk.run(&["user", "export", "users.csv"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(desk.read("users.jsonl").lines().count(), FOLLOWERS);
+    assert_eq!(desk.read("users.csv").lines().count(), FOLLOWERS + 1);
 }
 
 #[test]
@@ -402,6 +495,10 @@ fn tags_are_made_given_and_taken() {
         Some(10)
     );
     assert_eq!(desk.does(&["tag", "remove", "134", "o1", "--json"]), "{\"untagged\":1}\n");
+    let taggings = desk.fake.count("/cgi-bin/tags/members/batchtagging");
+    let dry = desk.does(&["tag", "add", "广东", "o1", "-n"]);
+    assert!(dry.contains("batchtagging?access_token=***") && dry.contains("\"tagid\": 134"), "{dry}");
+    assert_eq!(desk.fake.count("/cgi-bin/tags/members/batchtagging"), taggings);
     let ran = desk.run(&["tag", "delete", "广西"]);
     assert!(ran.code == Some(1) && ran.err.contains("it has: 星标组, 广东"), "{ran:?}");
 }
@@ -589,10 +686,12 @@ fn files_are_looked_at_sent_and_fetched() {
 #[test]
 fn quotas_are_shown_and_cleared() {
     let desk = Desk::new();
+    desk.fake.use_up(SEND, 12);
     let shown = desk.does(&["quota", "get", "message/custom/send"]);
     assert_eq!(shown, "12 of 500000 used today, 499988 left; at most 1000 in 60 s\n");
     assert_eq!(desk.sent("/cgi-bin/openapi/quota/get"), json!({"cgi_path": SEND}));
     assert_eq!(desk.does(&["quota", "clear", SEND]), "cleared\n");
+    assert!(desk.does(&["quota", "get", SEND]).starts_with("0 of 500000 used"));
     assert_eq!(desk.does(&["quota", "clear", "--all"]), "cleared\n");
     assert_eq!(desk.sent("/cgi-bin/clear_quota"), json!({"appid": "wx0123456789abcdef"}));
     assert!(desk.does(&["quota", "rid", "61725984-6126f6f9-040f19c4"]).contains("203.0.113.7"));
@@ -604,6 +703,8 @@ fn quotas_are_shown_and_cleared() {
 fn the_readmes_show_what_the_commands_print() {
     for name in ["README.md", "README.zh-CN.md"] {
         let desk = Desk::new();
+        // The block sends one more before it asks.
+        desk.fake.use_up(SEND, 11);
         let bin = desk.folder.path().join("bin");
         fs::create_dir(&bin).expect("our folder");
         std::os::unix::fs::symlink(program(), bin.join("wxcgi")).expect("our folder");

@@ -1,17 +1,22 @@
 //! Replies that show a file of this host: uploaded once for all processes, and again before WeChat forgets it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{CWD, Mode, mkfifoat};
+use rustix::process::Signal;
 use wxcgi::api::{Api, ApiSettings, Credentials};
 use wxcgi::secret::Secret;
 use wxcgi::store::Store;
 use wxcgi::store::sqlite::{Journal, Sqlite};
 
-use crate::support::{APP_ID, APP_SECRET, Door, FakeWechat, Machine, Site, Trouble, WeChat};
+use crate::store::RedisServer;
+use crate::support::{APP_ID, APP_SECRET, Door, FakeWechat, Machine, Site, Trouble, WeChat, wait_until};
 
 const UPLOAD: &str = "/cgi-bin/media/upload";
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0\x00\x10JFIF a cat \xff\xd9";
@@ -119,16 +124,102 @@ fn an_upload_that_hangs_holds_up_nobody_else() {
     });
 }
 
+/// The two doors that a slow upload meets.
+const DOORS: [Door; 2] = [Door::FastcgiByHand, Door::ApacheCgid];
+
 #[test]
-fn an_upload_is_given_up_before_wechat_hangs_up() {
-    for door in Door::open_ones([Door::FastcgiByHand, Door::ApacheCgid]) {
+fn wechat_has_its_answer_at_the_deadline_and_the_upload_goes_on() {
+    for door in Door::open_ones(DOORS) {
         let (fake, pictures) = (FakeWechat::start(), pictures());
         let config = config(&fake, pictures.path(), "deadline = \"500ms\"");
         let site = Site::behind(door).with_config(&config).open();
         fake.hold(UPLOAD);
-        // Nobody releases it.
         site.receives(&wechat().says("猫")).replies("画不出来");
+        fake.release();
+        let is_shown = || site.receives(&wechat().says("猫")).is(200).text().contains("<MediaId>");
+        wait_until("the picture", is_shown);
+        // Apache ends a CGI process that goes on after its answer; the next one begins anew.
+        if door == Door::FastcgiByHand {
+            assert_eq!(fake.count(UPLOAD), 1, "what was begun for the first message serves the next");
+        }
+        assert!(site.logs().contains("is not ready at the `deadline`"), "{}", site.logs());
     }
+}
+
+#[test]
+fn a_store_that_is_slow_costs_the_picture_but_not_the_answer() {
+    for door in Door::open_ones(DOORS) {
+        let (fake, pictures, redis) = (FakeWechat::start(), pictures(), RedisServer::start(&[]));
+        // It takes connections and says nothing.
+        redis.signal(Signal::STOP);
+        let store = format!("[store]\nurl = \"{}\"\ntimeout = \"4s\"\n", redis.url());
+        let config = config(&fake, pictures.path(), "deadline = \"500ms\"") + &store;
+        let site = Site::behind(door).with_config(&config).open();
+        site.receives(&wechat().says("猫")).replies("画不出来");
+        site.receives(&wechat().says("你好")).replies("好");
+        assert!(site.logs().contains("is not ready at the `deadline`"), "{}", site.logs());
+        redis.signal(Signal::CONT);
+    }
+}
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    for door in Door::open_ones(DOORS) {
+        let (fake, pictures) = (FakeWechat::start(), pictures());
+        let cat = pictures.path().join("cat.jpg");
+        fs::remove_file(&cat).expect("our file");
+        // Who opens it waits for somebody who writes: nobody.
+        mkfifoat(CWD, &cat, Mode::from_raw_mode(0o644)).expect("our folder");
+        let site = Site::behind(door).with_config(&config(&fake, pictures.path(), "")).open();
+        site.receives(&wechat().says("你好")).replies("好");
+        for _ in 0..3 {
+            site.receives(&wechat().says("猫")).replies("画不出来");
+        }
+        assert!(site.logs().contains("it is not a regular file"), "{}", site.logs());
+        fs::remove_file(&cat).expect("our file");
+        write(&cat, JPEG);
+        site.receives(&wechat().says("猫")).is(200).reply("MediaId");
+    }
+    let machine = Machine::new(
+        "[account]\ntoken = \"mytoken\"\n[[rule]]\nwhen.text = \"a\"\nreply.image = { file = \"p\" }\n",
+    );
+    mkfifoat(CWD, machine.path("p"), Mode::RWXU).expect("our folder");
+    assert!(machine.prints(&["check"]).contains("it is not a regular file"));
+    let output = machine.run(&["media", "upload", "p"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("it is not a regular file"), "{output:?}");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_sent_is_not_taken_for_what_it_was() {
+    let (fake, pictures) = (FakeWechat::start(), pictures());
+    let cat = pictures.path().join("cat.jpg");
+    let api = api(&fake, pictures.path(), SystemTime::now);
+    let media_id = || api.media_id(&cat, "image", Duration::from_secs(20));
+    fake.hold(STABLE);
+    thread::scope(|scope| {
+        let uploads = scope.spawn(media_id);
+        // It was looked at, and waits for the access_token.
+        fake.was_called(STABLE, 1);
+        write(&cat, &JPEG.iter().map(|byte| if *byte == b'c' { b'r' } else { *byte }).collect::<Vec<_>>());
+        fake.release();
+        let error = uploads.join().expect("no panic").expect_err("another picture").to_string();
+        assert!(error.contains("it was changed while it was sent"), "{error}");
+    });
+    write(&cat, JPEG);
+    assert_eq!(media_id().expect("a media_id"), format!("media-{}", JPEG.len()));
+    assert_eq!(fake.count(UPLOAD), 2);
+}
+
+#[test]
+fn a_file_that_wechat_would_not_take_is_not_read_to_its_end() {
+    let (fake, pictures) = (FakeWechat::start(), pictures());
+    let large = write(&pictures.path().join("large.jpg"), JPEG);
+    // Without a byte on the disk; to read it would take many seconds.
+    File::options().write(true).open(&large).and_then(|file| file.set_len(1 << 40)).expect("a sparse file");
+    let api = api(&fake, pictures.path(), SystemTime::now);
+    let error = api.media_id(&large, "image", Duration::from_secs(20)).expect_err("too large").to_string();
+    assert!(error.contains("WeChat would not take the file"), "{error}");
+    assert_eq!(fake.count(UPLOAD), 0);
 }
 
 #[test]
@@ -145,6 +236,49 @@ fn fifty_processes_upload_a_file_once() {
         assert!(document.contains(&format!("media-{}", JPEG.len())), "{document}");
     }
     assert_eq!(fake.count(UPLOAD), 1);
+}
+
+const STABLE: &str = "/cgi-bin/stable_token";
+
+/// A host of the account whose pictures these are.
+fn host(fake: &FakeWechat, pictures: &Path, redis: &RedisServer) -> Site {
+    let store = format!("[store]\nurl = \"{}\"\n", redis.url());
+    let config = format!("{}{store}", config(fake, pictures, "deadline = \"1s\""));
+    Site::behind(Door::FastcgiByHand).with_config(&config).open()
+}
+
+#[test]
+fn two_hosts_share_what_one_of_them_fetched_and_live_on_when_the_other_dies() {
+    if !Door::FastcgiByHand.is_open() {
+        return;
+    }
+    for dies in [0, 1] {
+        let (fake, pictures, redis) = (FakeWechat::start(), pictures(), RedisServer::start(&[]));
+        let media_id = format!("media-{}", JPEG.len());
+        let mut hosts = [host(&fake, pictures.path(), &redis), host(&fake, pictures.path(), &redis)];
+        let shows = |host: &Site| host.receives(&wechat().says("猫")).is(200).reply("MediaId");
+
+        // One dies in the middle of its upload: the other takes over as soon as its lease has ended.
+        fake.hold(UPLOAD);
+        let mut waits = UnixStream::connect(hosts[dies].socket()).expect("it accepts");
+        waits.write_all(&wechat().says("猫").records(1, false)).expect("it reads");
+        fake.was_called(UPLOAD, 1);
+        hosts[dies].kill_responder();
+        fake.release();
+        let other = &hosts[1 - dies];
+        let answers = || other.receives(&wechat().says("猫")).is(200).text().contains(&media_id);
+        wait_until("the other host shows the picture", answers);
+        assert_eq!(fake.count(UPLOAD), 2);
+
+        // Who comes back finds all that the other has: nothing is fetched or uploaded again.
+        hosts[dies].start_responder();
+        let (uploads, fetches) = (fake.count(UPLOAD), fake.count(STABLE));
+        assert_eq!((shows(&hosts[0]), shows(&hosts[1])), (media_id.clone(), media_id.clone()));
+        assert_eq!((fake.count(UPLOAD), fake.count(STABLE)), (uploads, fetches));
+        fake.void_access_tokens();
+        hosts[1 - dies].kill_responder();
+        assert_eq!(shows(&hosts[dies]), media_id);
+    }
 }
 
 /// The API as a process would call it whose clock is `clock`.

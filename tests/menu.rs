@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{FakeWechat, Machine};
+use crate::support::{FakeWechat, Machine, Trouble};
 
 const MENU: &str = r#"
 [[menu.button]]
@@ -129,6 +129,44 @@ fn a_menu_that_wechat_would_refuse_is_not_sent() {
     assert_eq!(none.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&none.stderr).contains("has no menu; write one"), "{none:?}");
     assert_eq!(fake.fetches(), 0, "nobody was asked");
+}
+
+#[test]
+fn a_file_that_wechat_would_refuse_is_not_restored() {
+    let fake = FakeWechat::start();
+    let machine = machine(&fake, MENU);
+    machine.prints(&["menu", "push"]);
+    let file = |buttons: Value| {
+        let document = json!({"menu_get": {"menu": {"button": buttons}}});
+        fs::write(machine.path("wrong.json"), document.to_string()).expect("our folder");
+    };
+    let good = json!({"name": "a", "type": "click", "key": "K"});
+    for (buttons, says) in [
+        (json!([good, good, good, good]), "`button` has 4 elements, at most 3 are allowed"),
+        (json!([{"name": "x".repeat(30), "type": "click", "key": "K"}]), "`button[0].name` has 30 bytes"),
+        (json!([{"name": "a", "type": "click"}]), "`button[0].key` is missing"),
+    ] {
+        file(buttons);
+        for more in [&["--dry-run"][..], &[]] {
+            let output = machine.run(&[&["menu", "restore", "wrong.json"], more].concat());
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{output:?}");
+            assert!(String::from_utf8_lossy(&output.stderr).contains(says), "{output:?}");
+        }
+    }
+    assert_eq!(fake.count("/cgi-bin/menu/create"), 1);
+}
+
+#[test]
+fn only_what_is_deleted_may_be_gone() {
+    let fake = FakeWechat::start();
+    let machine = machine(&fake, MENU);
+    fake.troubles("/cgi-bin/menu/create", [Trouble::Errcode(46003, "menu no exist")]);
+    let output = machine.run(&["menu", "push"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("46003"), "{output:?}");
+    machine.prints(&["menu", "push"]);
+    fake.troubles("/cgi-bin/menu/delete", [Trouble::Errcode(46003, "menu no exist")]);
+    assert!(machine.prints(&["menu", "delete"]).contains("deleted"));
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl ApiParts {
     /// The store of the account; see [`Self::open`].
     pub(super) fn open_store(&self, path: &Path, state: Option<&Path>) -> Result<Arc<dyn Store>, StoreError> {
         let name = account_in_store(self.credentials.app_id.as_deref(), path);
-        Ok(Arc::from(self.store.open(&name, path, state)?))
+        Ok(Arc::from(self.store.open(&name, state)?))
     }
 
     /// The API, whose processes share a store.

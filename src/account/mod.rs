@@ -70,6 +70,16 @@ impl Account {
         self.work.met_rule(&self.terms, message, now)
     }
 
+    /// Finishes what was begun for the one request of this process and is of use to the next, if there is something.
+    /// `let_go` is called before, for it may take long.
+    pub fn finish(&self, let_go: fn()) {
+        if let Some(left) = self.work.left() {
+            let_go();
+            // A panic in it is in the log.
+            let _ = left.join();
+        }
+    }
+
     /// A call of WeChat.
     fn answer(&self, request: &Request, responder: Responder) {
         match answer(&self.terms, request, circumstances()) {

@@ -1,9 +1,12 @@
 //! Answers that need more than the config and the message: where they are worked out, and by what.
+//!
+//! WeChat has its answer in time, whatever a store, a disk or a server does: at the deadline a rule's `on_error` is
+//! answered in the place of who is still at work. The work goes on, for what it fetches is of use to the next message.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::api::ApiParts;
@@ -11,15 +14,14 @@ use crate::api::Api;
 use crate::callback::{Means, Pending, Terms, met_rule};
 use crate::config::load::Service;
 use crate::gateway::Responder;
+use crate::http::Response;
 use crate::rules::{MediaFile, MediaLibrary, Rule};
 use crate::store::Store;
 use crate::wechat::message::Message;
 
-/// So many answers are worked out at once; each has a thread.
+/// So many answers are worked out at once in a process; each has a thread.
 const MAX_AT_ONCE: usize = 64;
-
-/// What is left of the time that WeChat gives, once an upload has to be over.
-const REST: Duration = Duration::from_millis(100);
+static AT_ONCE: AtomicUsize = AtomicUsize::new(0);
 
 /// Where an account is served.
 #[derive(Debug, Clone)]
@@ -42,16 +44,16 @@ impl Default for Surroundings {
 /// Works answers out.
 #[derive(Debug)]
 pub(super) struct Work {
-    service: Service,
     tools: Arc<Tools>,
-    at_once: Arc<AtomicUsize>,
+    watch: OnceLock<mpsc::Sender<Watched>>,
+    /// The thread of a process for one request, once it was needed.
+    last: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Work {
     pub(super) fn new(parts: ApiParts, surroundings: Surroundings) -> Self {
-        let service = surroundings.service;
         let tools = Tools { parts, surroundings, store: OnceLock::new(), api: OnceLock::new() };
-        Self { service, tools: Arc::new(tools), at_once: Arc::default() }
+        Self { tools: Arc::new(tools), watch: OnceLock::new(), last: Mutex::default() }
     }
 
     /// The rule that answers a message now.
@@ -65,43 +67,134 @@ impl Work {
         met_rule(terms, message, now, &means)
     }
 
-    /// Answers a call: here, if this process serves no other; else in a thread of its own.
+    /// Answers a call from a thread of its own, or at its deadline without it.
     pub(super) fn answer(&self, pending: Box<Pending>, responder: Responder) {
-        if self.service == Service::OneRequest {
-            return responder.respond(self.tools.respond(&pending));
-        }
-        let Some(place) = Place::take(&self.at_once) else {
+        let Some(place) = Place::take() else {
             log::error!(
                 target: "account", kind = "too many answers";
                 "{MAX_AT_ONCE} answers are being worked out already; this one fails at once"
             );
             return responder.respond(pending.fail());
         };
-        let tools = Arc::clone(&self.tools);
+        let pending: Arc<Pending> = Arc::from(pending);
+        let answer = Arc::new(Answer(Mutex::new(Some(responder))));
+        let (tools, at_work) = (Arc::clone(&self.tools), (Arc::clone(&pending), Arc::clone(&answer)));
         let spawned = thread::Builder::new().name("answer".to_owned()).spawn(move || {
-            responder.respond(tools.respond(&pending));
+            let (pending, answer) = at_work;
+            answer.give(tools.respond(&pending));
             drop(place);
         });
-        // The responder answers by itself: it went with the thread that did not come.
-        if let Err(error) = spawned {
-            log::error!(target: "account", "cannot start a thread: {error}");
+        match spawned {
+            Ok(thread) => self.watch(thread, Watched { pending, answer }),
+            Err(error) => {
+                log::error!(target: "account", "cannot start a thread: {error}");
+                answer.give(pending.fail());
+            }
+        }
+    }
+
+    /// What a process for one request has left to do once its answer is out.
+    pub(super) fn left(&self) -> Option<JoinHandle<()>> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        last.filter(|thread| !thread.is_finished())
+    }
+
+    /// Sees to it that a call is answered at its deadline.
+    fn watch(&self, thread: JoinHandle<()>, watched: Watched) {
+        if self.tools.surroundings.service == Service::OneRequest {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        }
+        let watch = self.watch.get_or_init(|| {
+            let (sender, receiver) = mpsc::channel();
+            // Without it the door's own `answer_timeout` answers.
+            if let Err(error) =
+                thread::Builder::new().name("deadlines".to_owned()).spawn(move || keep_watch(&receiver))
+            {
+                log::error!(target: "account", "cannot start a thread: {error}");
+            }
+            sender
+        });
+        let _ = watch.send(watched);
+    }
+}
+
+/// The way back to who asked, for the first who has an answer.
+struct Answer(Mutex<Option<Responder>>);
+
+impl Answer {
+    fn take(&self) -> Option<Responder> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn is_given(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    fn give(&self, response: Response) {
+        if let Some(responder) = self.take() {
+            responder.respond(response);
+        }
+    }
+}
+
+/// A call that is being worked on.
+struct Watched {
+    pending: Arc<Pending>,
+    answer: Arc<Answer>,
+}
+
+impl Watched {
+    /// Whether its deadline is still to come; answers it then.
+    fn is_open(&self, now: Instant) -> bool {
+        if self.answer.is_given() {
+            return false;
+        }
+        if now < self.pending.deadline() {
+            return true;
+        }
+        log::error!(
+            target: "account", kind = "deadline";
+            "{:?} is not ready at the `deadline`; answered in its place, it goes on", self.pending
+        );
+        // Taken first: who is ready just now must not find that it was for nothing.
+        if let Some(responder) = self.answer.take() {
+            responder.respond(self.pending.fail());
+        }
+        false
+    }
+}
+
+/// Answers each call at its deadline, unless somebody else did.
+fn keep_watch(calls: &mpsc::Receiver<Watched>) {
+    let mut watched: Vec<Watched> = Vec::new();
+    loop {
+        let now = Instant::now();
+        watched.retain(|call| call.is_open(now));
+        let next = watched.iter().map(|call| call.pending.deadline()).min();
+        let wait = next.map_or(Duration::MAX, |next| next.saturating_duration_since(now));
+        match calls.recv_timeout(wait) {
+            Ok(call) => watched.push(call),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            // The account was replaced; its last calls are still to be answered.
+            Err(mpsc::RecvTimeoutError::Disconnected) if watched.is_empty() => return,
+            Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(wait),
         }
     }
 }
 
 /// One of the places for answers that are worked out at once.
-struct Place(Arc<AtomicUsize>);
+struct Place;
 
 impl Place {
-    fn take(taken: &Arc<AtomicUsize>) -> Option<Self> {
-        let place = Self(Arc::clone(taken));
-        (taken.fetch_add(1, Ordering::Relaxed) < MAX_AT_ONCE).then_some(place)
+    fn take() -> Option<Self> {
+        let place = Self;
+        (AT_ONCE.fetch_add(1, Ordering::Relaxed) < MAX_AT_ONCE).then_some(place)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        AT_ONCE.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -116,7 +209,7 @@ struct Tools {
 }
 
 impl Tools {
-    fn respond(&self, pending: &Pending) -> crate::http::Response {
+    fn respond(&self, pending: &Pending) -> Response {
         pending.respond(&WorkMeans { tools: self, until: pending.deadline() })
     }
 
@@ -132,7 +225,7 @@ impl Tools {
     }
 }
 
-/// The store, and files of replies, uploaded until a point in time.
+/// The store, and files of replies, for a call that wants its answer at a point in time.
 #[derive(Debug)]
 struct WorkMeans<'t> {
     tools: &'t Tools,
@@ -141,8 +234,8 @@ struct WorkMeans<'t> {
 
 impl MediaLibrary for WorkMeans<'_> {
     fn media_id(&self, file: &MediaFile) -> Result<String, String> {
-        let limit = self.until.saturating_duration_since(Instant::now()).saturating_sub(REST);
-        let found = self.tools.api()?.media_id(&file.path, file.kind.name(), limit);
+        let patience = self.until.saturating_duration_since(Instant::now());
+        let found = self.tools.api()?.media_id(&file.path, file.kind.name(), patience);
         found.map_err(|error| error.to_string())
     }
 }

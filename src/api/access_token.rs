@@ -59,13 +59,18 @@ pub(super) fn fetch(
     issued(client, &answer.map_err(explain)?, "access_token")
 }
 
-/// The value that an answer hands out.
+/// No access_token and no ticket lives longer.
+const LONGEST_LIFE: Duration = Duration::from_secs(7200);
+
+/// The value that an answer hands out. What claims to live longer than any does is not believed: it would be kept by all
+/// processes long after its end.
 pub(super) fn issued(client: &Client, answer: &Value, name: &str) -> Result<Issued, ApiError> {
     let value = answer.get(name).and_then(Value::as_str).filter(|value| !value.is_empty());
     let expires_in = answer.get("expires_in").and_then(Value::as_u64).filter(|seconds| *seconds > 0);
     match (value, expires_in) {
         (Some(value), Some(seconds)) => {
-            Ok(Issued { value: Secret::new(value), expires_in: Duration::from_secs(seconds) })
+            let expires_in = Duration::from_secs(seconds).min(LONGEST_LIFE);
+            Ok(Issued { value: Secret::new(value), expires_in })
         }
         _ => Err(client.transport(Reach::Unknown, format!("answered without a good `{name}`")).into()),
     }
@@ -105,6 +110,27 @@ fn whitelist_advice(errmsg: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::ApiSettings;
+
+    #[test]
+    fn nothing_lives_longer_than_wechats_own_do() {
+        let client = Client::new(ApiSettings::default());
+        let life = |expires_in: Value| {
+            let answer = json!({"ticket": "t", "expires_in": expires_in});
+            issued(&client, &answer, "ticket").map(|issued| issued.expires_in.as_secs()).ok()
+        };
+        for (expires_in, expected) in [
+            (json!(7200), Some(7200)),
+            (json!(60), Some(60)),
+            (json!(u64::MAX), Some(7200)),
+            (json!(4_000_000_000_u64), Some(7200)),
+            (json!(0), None),
+            (json!(-1), None),
+            (json!("7200"), None),
+        ] {
+            assert_eq!(life(expires_in.clone()), expected, "{expires_in}");
+        }
+    }
 
     #[test]
     fn the_address_to_be_added_is_taken_from_the_message() {

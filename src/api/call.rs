@@ -40,6 +40,17 @@ impl<'a> Call<'a> {
     }
 }
 
+/// What a query may hold that nobody else is to see.
+pub(crate) const SECRET_PARAMETERS: [&str; 5] =
+    ["access_token", "secret", "appsecret", "refresh_token", "code"];
+
+impl Call<'_> {
+    /// Whether it deletes something: WeChat's names of those calls all begin so. If it is not there, that is as well.
+    pub(super) fn deletes(&self) -> bool {
+        self.path.rsplit('/').next().is_some_and(|name| name.starts_with("del"))
+    }
+}
+
 /// Without the query and the body: they may hold secrets and what users write.
 impl fmt::Debug for Call<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,6 +224,18 @@ mod tests {
         assert!(read(&file(&open, 4)).unwrap().0.contains("\r\n\r\nbyte\r\n--"));
         assert!(read(&file(&open, 6)).unwrap_err().to_string().contains("shorter"));
         assert!(read(&file(&open, 0)).unwrap().0.contains("\r\n\r\n\r\n--"));
+    }
+
+    #[test]
+    fn calls_that_delete_are_known_by_their_names() {
+        let delete = ["Deletes ", "Takes back ", "Takes a publication"];
+        let mut count = 0;
+        for row in crate::api::table::SECTIONS.iter().flat_map(|section| section.endpoints) {
+            let deletes = delete.iter().any(|word| row.does.starts_with(word));
+            count += usize::from(deletes);
+            assert_eq!(Call::get(row.path, &[]).deletes(), deletes, "{}: {}", row.path, row.does);
+        }
+        assert!(count > 10, "{count}");
     }
 
     #[test]

@@ -4,10 +4,11 @@
 
 use std::fmt;
 
+use jiff::civil::Date;
 use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthChar;
 
-use super::endpoint::{Endpoint, Field, Kind, Limit, Most, Place, Span, When};
+use super::endpoint::{Endpoint, Field, Kind, Limit, Most, Past, Place, Span, When};
 use super::format::Format;
 use super::who::AccountKind;
 use crate::spelling::did_you_mean;
@@ -109,6 +110,17 @@ pub fn check_account(endpoint: &Endpoint, kinds: &[AccountKind]) -> Option<Findi
     })
 }
 
+/// A violation if a day that must be over is not; `today` is China's.
+#[must_use]
+pub fn check_date(endpoint: &Endpoint, body: &Value, today: Date) -> Option<Finding> {
+    let Past { field, errcode } = endpoint.past?;
+    let date: Date = body.get(field)?.as_str()?.parse().ok()?;
+    (date >= today).then(|| {
+        let message = format!("is {date}, and only days before {today} are over in China");
+        Finding::violation(field.to_owned(), errcode, message, "end with yesterday at the latest".to_owned())
+    })
+}
+
 /// The query and the body as trees to look for fields in.
 struct Roots {
     query: Value,
@@ -132,10 +144,18 @@ impl Roots {
 
     fn check_field(&self, field: &Field, findings: &mut Vec<Finding>) {
         for (place, parent) in instances(self.root(field.place), field.parent()) {
-            if !parent.is_object() || !self.counts(field, parent) {
+            if !parent.is_object() {
                 continue;
             }
             let values = step(&place, parent, field.leaf());
+            if let Some(other) = field.not_beside.filter(|other| !is_empty(parent.get(*other))) {
+                let given = values.into_iter().find(|(_, value)| !is_empty(Some(value)));
+                findings.extend(given.map(|(place, _)| not_beside(field, place, other)));
+                continue;
+            }
+            if !self.counts(field, parent) {
+                continue;
+            }
             let is_element = field.leaf().ends_with("[]") || field.leaf() == "*";
             if values.is_empty() && field.required && !is_element {
                 findings.push(missing(field, join(&place, field.leaf())));
@@ -180,21 +200,31 @@ impl Roots {
     fn check_span(&self, span: Span) -> Option<Finding> {
         let Span { from, to, most, errcode } = span;
         let (begin, end) = (self.body.get(from)?, self.body.get(to)?);
-        let (length, max, unit) = match most {
+        let (length, max) = match most {
             Most::Days(max) => {
-                let date = |value: &Value| value.as_str()?.parse::<jiff::civil::Date>().ok();
+                let date = |value: &Value| value.as_str()?.parse::<Date>().ok();
                 let days = (date(end)? - date(begin)?).get_days();
-                (i64::from(days) + 1, max, "days")
+                (i64::from(days) + 1, max)
             }
-            Most::Seconds(max) => (end.as_i64()? - begin.as_i64()?, max, "seconds"),
+            Most::OneDay => {
+                let (begin, end) = (begin.as_i64()?, end.as_i64()?);
+                // The midnight at its end belongs to a day too.
+                let last = end.saturating_sub(1).max(begin);
+                let days = day_in_china(last) - day_in_china(begin);
+                (if end < begin { 0 } else { days + 1 }, 1)
+            }
         };
         let finding = |message, cure: String| Finding::violation(to.to_owned(), errcode, message, cure);
-        if length < 0 || (length < 1 && matches!(most, Most::Days(_))) {
+        if length < 1 {
             return Some(finding(format!("lies before `{from}`"), "exchange them".to_owned()));
         }
         (length > max).then(|| {
-            let message =
-                format!("is {length} {unit} on from `{from}`, at most {max} are allowed in one call");
+            let message = match most {
+                Most::Days(_) => {
+                    format!("is {length} days on from `{from}`, at most {max} are allowed in one call")
+                }
+                Most::OneDay => format!("lies in another day than `{from}`, by the time of China"),
+            };
             finding(message, "ask several times for shorter spans".to_owned())
         })
     }
@@ -218,6 +248,16 @@ impl Roots {
             }
         }
     }
+}
+
+/// The number of the day, by the time of China.
+fn day_in_china(seconds: i64) -> i64 {
+    seconds.saturating_add(8 * 3600).div_euclid(86_400)
+}
+
+fn not_beside(field: &Field, place: String, other: &str) -> Finding {
+    let message = format!("stands beside `{other}`, which takes its place");
+    Finding::violation(place, field.errcode, message, "leave one of them out".to_owned())
 }
 
 fn slip(at: &str, name: &str, object: &Map<String, Value>, known: &[&str]) -> Option<Finding> {
@@ -376,8 +416,10 @@ fn broken(limit: &Limit, place: &str, value: &Value) -> Option<(String, String)>
             // `data.thing8.value`
             let name = place.rsplit('.').nth(1)?;
             let name = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
-            let (_, limit) = limits.iter().find(|(known, _)| *known == name)?;
-            broken(limit, place, value)
+            limits
+                .iter()
+                .filter(|(known, _)| *known == name)
+                .find_map(|(_, limit)| broken(limit, place, value))
         }
     }
 }

@@ -13,13 +13,17 @@ use ureq::http::Response;
 use ureq::{Agent, BodyReader, Proxy, RequestBuilder, SendBody, Timeout};
 
 use super::error::{ApiError, Reach, Refusal, TransportError};
-use super::{ApiSettings, Body, Call, Method};
+use super::format::Format;
+use super::{ApiSettings, Body, Call, Method, SECRET_PARAMETERS};
 use crate::chance::random;
 use crate::logging::shown;
-use crate::wechat::errcode::{Class, refusal, rid};
+use crate::secret::{Secret, hide};
+use crate::wechat::errcode::{Class, Verdict, rid, verdict};
 
 /// An answer in JSON has no more, bytes. The largest are twenty drafts and ten thousand openids.
 const MAX_ANSWER: u64 = 16 << 20;
+/// So many first bytes of a download tell whether it is a file.
+const HEAD: usize = 64;
 /// A call is sent so often at most.
 const MAX_ATTEMPTS: u32 = 5;
 /// The wait after the first attempt; each further one is twice as long.
@@ -32,6 +36,7 @@ pub(super) type Proof<'a> = &'a [(&'a str, &'a str)];
 #[derive(Debug)]
 pub struct Client {
     settings: ApiSettings,
+    app_secret: Option<Secret>,
     agent: OnceLock<Agent>,
 }
 
@@ -55,7 +60,12 @@ impl Client {
     /// A client; nothing happens before its first call.
     #[must_use]
     pub fn new(settings: ApiSettings) -> Self {
-        Self { settings, agent: OnceLock::new() }
+        Self { settings, app_secret: None, agent: OnceLock::new() }
+    }
+
+    /// The same with this AppSecret kept out of all messages, as what is in a query is anyway.
+    pub(super) fn keeping(self, app_secret: Option<Secret>) -> Self {
+        Self { app_secret, ..self }
     }
 
     pub(super) fn settings(&self) -> &ApiSettings {
@@ -70,9 +80,11 @@ impl Client {
     /// Calls until there is an answer, as long as repeating may help and harms nobody, and gives the JSON.
     pub(super) fn call(&self, call: &Call<'_>, proof: Proof<'_>, until: Instant) -> Result<Value, ApiError> {
         let limit = if call.body.is_file() { self.settings.transfer_timeout } else { self.settings.timeout };
-        repeat(call, until, || {
-            let answer = self.send(call, proof, earlier(limit, until))?;
-            self.json(call, answer.reader, &answer.content_type)
+        repeat(call, until, |is_again| {
+            let answer = self.send(call, proof, earlier(limit, until));
+            let json = answer.and_then(|answer| self.json(call, answer));
+            json.and_then(|json| self.judge(call, json, is_again))
+                .map_err(|error| self.veil(call, proof, error))
         })
     }
 
@@ -85,28 +97,53 @@ impl Client {
         (sink, limit): (&mut dyn Write, u64),
         until: Instant,
     ) -> Result<Download, ApiError> {
-        let opened = repeat(call, until, || {
-            let mut answer = self.send(call, proof, earlier(self.settings.transfer_timeout, until))?;
-            let mut first = Vec::with_capacity(1);
-            answer.reader.by_ref().take(1).read_to_end(&mut first).map_err(|error| self.cut(&error))?;
-            let reader = Cursor::new(first.clone()).chain(answer.reader);
-            if first == b"{" && !is_file(&answer.content_type) {
-                return self.json(call, reader, &answer.content_type).map(Opened::Json);
-            }
-            let Answer { content_type, filename, .. } = answer;
-            Ok(Opened::File { content_type, filename, reader })
+        let opened = repeat(call, until, |is_again| {
+            let answer = self.send(call, proof, earlier(self.settings.transfer_timeout, until));
+            let opened = answer.and_then(|answer| self.open(call, answer, is_again));
+            opened.map_err(|error| self.veil(call, proof, error))
         })?;
         match opened {
             Opened::Json(json) => Ok(Download::Json(json)),
-            Opened::File { content_type, filename, reader } => {
-                let size = self.copy(call, reader, sink, limit)?;
+            Opened::File(answer) => {
+                let (content_type, filename) = (answer.content_type.clone(), answer.filename.clone());
+                let size = self.copy(call, answer, sink, limit)?;
                 Ok(Download::File { content_type, filename, size })
             }
         }
     }
 
+    /// Tells by its beginning whether a download is a file, JSON, or something that is none of WeChat's.
+    fn open<R: Read>(
+        &self,
+        call: &Call<'_>,
+        mut answer: Answer<R>,
+        is_again: bool,
+    ) -> Result<Opened<impl Read + use<R>>, ApiError> {
+        let mut head = Vec::with_capacity(HEAD);
+        let read = answer.reader.by_ref().take(HEAD as u64).read_to_end(&mut head);
+        read.map_err(|error| self.cut(&error, answer.limit))?;
+        let content_type = answer.content_type.to_ascii_lowercase();
+        let text = begin_of_text(&head);
+        let (is_json, is_page) = (text.starts_with(b"{") && !is_file(&content_type), text.starts_with(b"<"));
+        let is_text = content_type.starts_with("text/") && Format::of(&head).is_none();
+        let answer = answer.map(|reader| Cursor::new(head).chain(reader));
+        match (is_json, is_page || is_text) {
+            (true, _) => {
+                let json = self.json(call, answer)?;
+                self.judge(call, json, is_again).map(Opened::Json)
+            }
+            (false, true) => Err(self.unexpected(200, &answer.content_type, "no file").into()),
+            (false, false) => Ok(Opened::File(answer)),
+        }
+    }
+
     /// Sends a call once; gives the answer with its body still to be read.
-    fn send(&self, call: &Call<'_>, proof: Proof<'_>, limit: Duration) -> Result<Answer, ApiError> {
+    fn send(
+        &self,
+        call: &Call<'_>,
+        proof: Proof<'_>,
+        limit: Duration,
+    ) -> Result<Answer<BodyReader<'static>>, ApiError> {
         if is_whole(call.path) && !proof.is_empty() {
             // Another server is not to learn who we are.
             return Err(self.transport(Reach::Hopeless, "is the only one that gets an access_token").into());
@@ -119,11 +156,11 @@ impl Client {
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let content_type = header("content-type").unwrap_or_default().to_owned();
         if status != 200 {
-            return Err(self.unexpected(status, &content_type).into());
+            return Err(self.unexpected(status, &content_type, "an HTTP error").into());
         }
         let filename = header("content-disposition").and_then(filename);
         let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
-        Ok(Answer { content_type, filename, reader })
+        Ok(Answer { content_type, filename, reader, limit })
     }
 
     fn send_by(
@@ -153,40 +190,59 @@ impl Client {
         }
     }
 
-    /// The JSON of an answer, if it says that all went well.
-    fn json(&self, call: &Call<'_>, reader: impl Read, content_type: &str) -> Result<Value, ApiError> {
+    /// The JSON of an answer.
+    fn json(&self, call: &Call<'_>, answer: Answer<impl Read>) -> Result<Value, ApiError> {
+        let Answer { content_type, reader, limit, .. } = answer;
         let mut bytes = Vec::new();
-        reader.take(MAX_ANSWER + 1).read_to_end(&mut bytes).map_err(|error| self.cut(&error))?;
+        let read = reader.take(MAX_ANSWER + 1).read_to_end(&mut bytes);
+        read.map_err(|error| self.cut(&error, limit))?;
         if bytes.len() as u64 > MAX_ANSWER {
             return Err(too_large(call, MAX_ANSWER));
         }
         // Users' texts come with control characters, which JSON wants escaped; between values a blank does as well.
         bytes.iter_mut().filter(|byte| **byte < b' ').for_each(|byte| *byte = b' ');
-        let answer = serde_json::from_str(&String::from_utf8_lossy(&bytes));
-        let answer = answer.map_err(|_| self.unexpected(200, content_type))?;
-        match refusal(&answer) {
-            None => Ok(answer),
-            Some((errcode, errmsg)) => {
-                let (host, path) = (self.host().to_owned(), call.path.to_owned());
-                if let Some(rid) = rid(errmsg) {
-                    log::debug!(target: "api", "{call:?}: errcode {errcode}, rid {rid}");
-                }
-                Err(Refusal { errcode, errmsg: errmsg.to_owned(), path, host, advice: None }.into())
+        let json = serde_json::from_str(&String::from_utf8_lossy(begin_of_text(&bytes)));
+        json.map_err(|_| self.unexpected(200, &content_type, "no JSON").into())
+    }
+
+    /// The answer, if what was asked for is so. `is_again`: an attempt before this one may have been carried out.
+    fn judge(&self, call: &Call<'_>, answer: Value, is_again: bool) -> Result<Value, ApiError> {
+        let (errcode, errmsg) = match verdict(&answer) {
+            Verdict::Success => return Ok(answer),
+            Verdict::Refused { errcode, errmsg } => (errcode, errmsg),
+            Verdict::Foreign => {
+                let cause = "answered 200 with JSON that is none of WeChat's answers";
+                return Err(self.transport(Reach::Unknown, cause).into());
             }
+        };
+        if let Some(rid) = rid(errmsg) {
+            log::debug!(target: "api", "{call:?}: errcode {errcode}, rid {rid}");
         }
+        let is_so = match Class::of(errcode) {
+            // With the `msg_id` of a mass message it is the answer of the first time.
+            Class::Done => is_again || answer.get("msg_id").is_some(),
+            Class::Gone => call.deletes(),
+            _ => false,
+        };
+        if is_so {
+            log::info!(target: "api", "{call:?}: errcode {errcode}, so it was done before");
+            return Ok(answer);
+        }
+        let (host, path) = (self.host().to_owned(), call.path.to_owned());
+        Err(Refusal { errcode, errmsg: errmsg.to_owned(), path, host, advice: None }.into())
     }
 
     fn copy(
         &self,
         call: &Call<'_>,
-        mut reader: impl Read,
+        mut answer: Answer<impl Read>,
         sink: &mut dyn Write,
         limit: u64,
     ) -> Result<u64, ApiError> {
         let mut buffer = vec![0; 64 << 10];
         let mut size = 0;
         loop {
-            let count = reader.read(&mut buffer).map_err(|error| self.cut(&error))?;
+            let count = answer.reader.read(&mut buffer).map_err(|error| self.cut(&error, answer.limit))?;
             size += count as u64;
             if size > limit {
                 return Err(too_large(call, limit));
@@ -262,20 +318,41 @@ impl Client {
     }
 
     /// An answer that is none of WeChat's: of a gateway on the way.
-    fn unexpected(&self, status: u16, content_type: &str) -> TransportError {
+    fn unexpected(&self, status: u16, content_type: &str, what: &str) -> TransportError {
         let (reach, cure) = match status {
             300..400 => (Reach::Hopeless, "; it is not followed, see `api.base_url`"),
             408 | 429 | 500.. | ..300 => (Reach::Unknown, ""),
             400..500 => (Reach::Hopeless, "; see `api.base_url`"),
         };
-        let what = if status == 200 { "no JSON" } else { "an HTTP error" };
         let content_type = if content_type.is_empty() { "no content type" } else { content_type };
         self.transport(reach, format!("answered {status} with {what}, {}{cure}", shown(content_type)))
     }
 
-    /// An answer that ended too early.
-    fn cut(&self, error: &io::Error) -> TransportError {
-        self.transport(Reach::Unknown, format!("did not end its answer: {}", error.kind()))
+    /// An answer that ended too early, or not in time.
+    fn cut(&self, error: &io::Error, limit: Duration) -> TransportError {
+        let cause = error.get_ref().and_then(|inner| inner.downcast_ref());
+        let why = match cause {
+            Some(ureq::Error::Timeout(_)) => format!(" within {limit:?}"),
+            _ => format!(": {}", error.kind()),
+        };
+        self.transport(Reach::Unknown, format!("did not end its answer{why}"))
+    }
+
+    /// The error without what proves who we are: a proxy or a gateway may repeat what it was sent.
+    fn veil(&self, call: &Call<'_>, proof: Proof<'_>, error: ApiError) -> ApiError {
+        let parameters = proof.iter().chain(call.query);
+        let secrets =
+            parameters.filter(|(name, _)| SECRET_PARAMETERS.contains(name)).map(|(_, value)| *value);
+        let secrets = secrets.chain(self.app_secret.as_ref().map(Secret::expose));
+        match error {
+            ApiError::Refused(refusal) => {
+                Refusal { errmsg: hide(&refusal.errmsg, secrets), ..refusal }.into()
+            }
+            ApiError::Transport(error) => {
+                TransportError { cause: hide(&error.cause, secrets), ..error }.into()
+            }
+            error => error,
+        }
     }
 
     pub(super) fn transport(&self, reach: Reach, cause: impl Into<String>) -> TransportError {
@@ -288,16 +365,25 @@ const TLS_CURE: &str =
     "see whether this machine's clock is right, and whether something on the way opens TLS";
 
 /// An answer of status 200, with its body to be read.
-struct Answer {
+struct Answer<R> {
     content_type: String,
     filename: Option<String>,
-    reader: BodyReader<'static>,
+    reader: R,
+    /// The time there was for all of it.
+    limit: Duration,
+}
+
+impl<R> Answer<R> {
+    fn map<S>(self, change: impl FnOnce(R) -> S) -> Answer<S> {
+        let Self { content_type, filename, reader, limit } = self;
+        Answer { content_type, filename, reader: change(reader), limit }
+    }
 }
 
 /// A download that begins.
 enum Opened<R> {
     Json(Value),
-    File { content_type: String, filename: Option<String>, reader: R },
+    File(Answer<R>),
 }
 
 /// Marks an error as one of the file that is sent: to the library, the file and the net are both I/O.
@@ -330,15 +416,16 @@ fn earlier(limit: Duration, until: Instant) -> Duration {
     limit.min(until.saturating_duration_since(Instant::now())).max(Duration::from_millis(1))
 }
 
-/// Does it again, later and later, while that may help and harms nobody.
+/// Does it again, later and later, while that may help and harms nobody. `attempt` learns whether one before it may have
+/// been carried out.
 fn repeat<T>(
     call: &Call<'_>,
     until: Instant,
-    mut attempt: impl FnMut() -> Result<T, ApiError>,
+    mut attempt: impl FnMut(bool) -> Result<T, ApiError>,
 ) -> Result<T, ApiError> {
-    let mut wait = FIRST_WAIT;
+    let (mut wait, mut is_again) = (FIRST_WAIT, false);
     for _ in 1..MAX_ATTEMPTS {
-        let error = match attempt() {
+        let error = match attempt(is_again) {
             Err(error) if may_repeat(call, &error) => error,
             result => return result,
         };
@@ -349,8 +436,9 @@ fn repeat<T>(
         log::warn!(target: "api", "{error}; trying again in {} ms", pause.as_millis());
         std::thread::sleep(pause);
         wait *= 2;
+        is_again |= !matches!(&error, ApiError::Transport(TransportError { reach: Reach::NotSent, .. }));
     }
-    attempt()
+    attempt(is_again)
 }
 
 fn may_repeat(call: &Call<'_>, error: &ApiError) -> bool {
@@ -384,6 +472,11 @@ fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap_or(rest);
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
+/// The bytes without what may stand before a text: a mark of UTF-8, blanks.
+fn begin_of_text(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start()
 }
 
 /// Whether a content type is one of files, which may begin with any byte.

@@ -45,6 +45,8 @@ pub struct Endpoint {
     pub retired: Option<&'static str>,
     /// How far two of its fields may be apart.
     pub span: Option<Span>,
+    /// The field whose day must be over, in China.
+    pub past: Option<Past>,
     /// The body is a text as it is, of at most so many bytes.
     pub raw: Option<usize>,
 }
@@ -62,13 +64,22 @@ pub struct Span {
     pub errcode: i64,
 }
 
+/// A date that must have passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Past {
+    /// Its field.
+    pub field: &'static str,
+    /// What WeChat answers to a later one.
+    pub errcode: i64,
+}
+
 /// How much may lie between two fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Most {
     /// Dates, both of them counted.
     Days(i64),
-    /// Unix seconds.
-    Seconds(i64),
+    /// Unix seconds of one day in China.
+    OneDay,
 }
 
 /// Where WeChat's pages lie.
@@ -131,6 +142,8 @@ pub struct Field {
     pub required: bool,
     /// When it counts.
     pub when: When,
+    /// The field beside it that takes its place: it is not needed where that is given, and not allowed.
+    pub not_beside: Option<&'static str>,
     /// What its value must keep to.
     pub limit: Limit,
     /// What WeChat answers where the limit is broken; 40035 where no page names one.
@@ -215,6 +228,7 @@ impl Endpoint {
             page: "",
             retired: None,
             span: None,
+            past: None,
             raw: None,
         }
     }
@@ -284,6 +298,11 @@ impl Endpoint {
         self
     }
 
+    pub(super) const fn past(mut self, field: &'static str, errcode: i64) -> Self {
+        self.past = Some(Past { field, errcode });
+        self
+    }
+
     pub(super) const fn raw(mut self, max_bytes: usize) -> Self {
         self.raw = Some(max_bytes);
         self
@@ -311,6 +330,7 @@ impl Field {
             kind,
             required: false,
             when: When::Always,
+            not_beside: None,
             limit: Limit::None,
             errcode: 40035,
             obsolete: None,
@@ -329,6 +349,11 @@ impl Field {
 
     pub(super) const fn without(mut self, field: &'static str) -> Self {
         self.when = When::Without(field);
+        self
+    }
+
+    pub(super) const fn not_beside(mut self, field: &'static str) -> Self {
+        self.not_beside = Some(field);
         self
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::logging::shown_up_to;
 use crate::store::StoreError;
 use crate::wechat::errcode::{Class, Meaning};
 
@@ -83,7 +84,7 @@ impl ApiError {
 pub struct Refusal {
     /// WeChat's number.
     pub errcode: i64,
-    /// WeChat's words, whole.
+    /// WeChat's words, whole; without our secrets, should somebody on the way have put them in.
     pub errmsg: String,
     /// What was called, without its query.
     pub path: String,
@@ -97,8 +98,10 @@ impl std::error::Error for Refusal {}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Of WeChat's words; the longest that are known have 300.
+        const SHOWN: usize = 500;
         let Self { errcode, errmsg, path, host, advice } = self;
-        write!(f, "{host} answered {errcode} `{errmsg}` to `{path}`")?;
+        write!(f, "{host} answered {errcode} {} to `{path}`", shown_up_to(errmsg, SHOWN))?;
         match (advice, Meaning::of(*errcode)) {
             (Some(advice), _) => write!(f, ": {advice}"),
             (None, Some(Meaning { sentence, cure: Some(cure), .. })) => write!(f, ": {sentence}; {cure}"),
@@ -129,4 +132,20 @@ pub enum Reach {
     Unknown,
     /// The same again would fail again.
     Hopeless,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wechats_words_are_kept_whole_and_shown_harmless() {
+        let errmsg = format!("no\n\u{1b}[31mERROR `x` {}", "长".repeat(600));
+        let (path, host) = ("/cgi-bin/x".to_owned(), "api.weixin.qq.com".to_owned());
+        let refusal = Refusal { errcode: 7, errmsg: errmsg.clone(), path, host, advice: None };
+        let text = refusal.to_string();
+        assert!(text.starts_with("api.weixin.qq.com answered 7 `no\\n\\u{1b}[31mERROR 'x' 长"), "{text}");
+        assert!(text.ends_with("长…` to `/cgi-bin/x`") && !text.contains(char::is_control), "{text}");
+        assert_eq!(refusal.errmsg, errmsg);
+    }
 }

@@ -69,6 +69,9 @@ fn alone(endpoint: &Endpoint, path: &str) -> String {
 }
 
 fn counts(field: &Field, parent: &Map<String, Value>, (query, body): &(Value, Value)) -> bool {
+    if field.not_beside.is_some_and(|other| !is_empty(parent.get(other))) {
+        return false;
+    }
     match field.when {
         When::Always => true,
         When::Without(other) => is_empty(parent.get(other)),

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub(crate) use call::SECRET_PARAMETERS;
 pub use call::{Auth, Body, Call, Method, Multipart};
 pub use client::{Client, Download};
 pub use error::{ApiError, Reach, Refusal, TransportError};
@@ -35,7 +36,7 @@ use crate::store::Store;
 use crate::wechat::errcode::Class;
 use access_token::Force;
 use client::Proof;
-use shared::{Shared, Terms};
+use shared::{LEASE_SLACK, Shared, Terms};
 
 /// `[api]`: how WeChat's API is reached.
 #[derive(Debug, Clone)]
@@ -44,7 +45,7 @@ pub struct ApiSettings {
     pub base_url: String,
     /// An HTTP proxy on the way there, `http://[user:password@]host:port`. Default none.
     pub proxy: Option<Secret>,
-    /// An answer is there by then. Default 10 s.
+    /// An answer is there by then. Default 10 s; an access_token takes a third of `retry_for` at most.
     pub timeout: Duration,
     /// The connection is there by then. Default 5 s.
     pub connect_timeout: Duration,
@@ -112,6 +113,28 @@ impl Credentials {
 /// An access_token or a ticket is fetched so long before the one before ends.
 const MARGIN: Duration = Duration::from_secs(300);
 
+/// How long one process fetches for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fetching {
+    limit: Duration,
+    lease: Duration,
+}
+
+impl Fetching {
+    /// By `limit`, but never longer than `most`: who waits for a process that was killed is to have time left for a
+    /// fetch of his own.
+    fn of(limit: Duration, most: Duration) -> Self {
+        let limit = limit.min(most);
+        Self { limit, lease: limit.saturating_add(LEASE_SLACK).min(most.saturating_mul(3) / 2) }
+    }
+}
+
+/// The point in time after this wait; one that never comes if there is none.
+fn after(wait: Duration) -> Instant {
+    const AGES: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    Instant::now() + wait.min(AGES)
+}
+
 /// WeChat's API with the account's access_token put in. Nothing happens before the first call.
 #[derive(Debug)]
 pub struct Api {
@@ -126,18 +149,21 @@ pub struct Api {
 impl Api {
     /// The API as one account calls it, sharing what WeChat hands out with all who use the same store.
     pub fn new(settings: ApiSettings, credentials: Credentials, store: &Arc<dyn Store>) -> Self {
-        // A ticket may have to wait for an access_token.
-        let (limit, ticket_limit) = (settings.timeout, settings.timeout * 2);
-        let shared = |what: &'static str, fetch_limit| {
-            Shared::new(what.to_owned(), Arc::clone(store), Terms { what, margin: MARGIN, fetch_limit })
+        let shared = |what: &'static str, Fetching { limit, lease }| {
+            let terms = Terms { what, margin: MARGIN, fetch_limit: limit };
+            Shared::new(what.to_owned(), Arc::clone(store), terms).leased_for(lease)
         };
+        let ApiSettings { timeout, retry_for, .. } = settings;
+        let token = Fetching::of(timeout, retry_for / 3);
+        // A ticket may have to wait for an access_token.
+        let ticket = Fetching::of(timeout.saturating_mul(2), retry_for / 2);
         Self {
-            client: Client::new(settings),
+            client: Client::new(settings).keeping(credentials.app_secret.clone()),
             credentials,
             store: Arc::clone(store),
-            access_token: shared("access_token", limit),
-            jsapi_ticket: shared("jsapi_ticket", ticket_limit),
-            card_ticket: shared("wx_card_ticket", ticket_limit),
+            access_token: shared("access_token", token),
+            jsapi_ticket: shared("jsapi_ticket", ticket),
+            card_ticket: shared("wx_card_ticket", ticket),
         }
     }
 
@@ -158,7 +184,7 @@ impl Api {
     ///
     /// As [`Api::call`].
     pub fn call_within(&self, call: &Call<'_>, limit: Duration) -> Result<Value, ApiError> {
-        let until = Instant::now() + limit;
+        let until = after(limit);
         self.with_proof(call, until, |proof| self.client.call(call, proof, until))
     }
 
@@ -168,7 +194,7 @@ impl Api {
     ///
     /// As [`Api::call`]. Part of the file may have been written then.
     pub fn download(&self, call: &Call<'_>, sink: &mut dyn Write, max: u64) -> Result<Download, ApiError> {
-        let until = Instant::now() + self.client.settings().transfer_timeout;
+        let until = after(self.client.settings().transfer_timeout);
         self.with_proof(call, until, |proof| self.client.download(call, proof, (&mut *sink, max), until))
     }
 
@@ -178,7 +204,7 @@ impl Api {
     ///
     /// If there is none and none can be fetched.
     pub fn access_token(&self) -> Result<Issued, ApiError> {
-        self.access_token_until(Instant::now() + self.client.settings().retry_for)
+        self.access_token_until(after(self.client.settings().retry_for))
     }
 
     /// A new access_token for all processes.
@@ -189,7 +215,7 @@ impl Api {
     pub fn refresh_access_token(&self, force: Force) -> Result<Issued, ApiError> {
         self.credentials.check()?;
         let fetch = |until| access_token::fetch(&self.client, &self.credentials, force, until);
-        self.access_token.refresh(Instant::now() + self.client.settings().retry_for, &fetch)
+        self.access_token.refresh(after(self.client.settings().retry_for), &fetch)
     }
 
     /// A ticket, shared as the access_token is.
@@ -208,7 +234,7 @@ impl Api {
             let answer = self.call_within(&ticket.call(), limit)?;
             access_token::issued(&self.client, &answer, "ticket")
         };
-        shared.get(Instant::now() + self.client.settings().retry_for, &fetch)
+        shared.get(after(self.client.settings().retry_for), &fetch)
     }
 
     fn access_token_until(&self, until: Instant) -> Result<Issued, ApiError> {
@@ -263,5 +289,32 @@ impl Api {
     fn limit_of(&self, call: &Call<'_>) -> Duration {
         let ApiSettings { transfer_timeout, retry_for, .. } = self.client.settings();
         if call.body.is_file() { *transfer_timeout } else { *retry_for }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_fetch_that_was_killed_has_time_for_his_own() {
+        let of = |timeout: u64, retry_for: u64| {
+            let [timeout, retry_for] = [timeout, retry_for].map(Duration::from_millis);
+            let token = Fetching::of(timeout, retry_for / 3);
+            let ticket = Fetching::of(timeout * 2, retry_for / 2);
+            for (Fetching { limit, lease }, share) in [(token, 3), (ticket, 4)] {
+                assert!(limit <= timeout * 2 && limit < lease, "{timeout:?} {retry_for:?}");
+                assert!(lease + retry_for / share <= retry_for, "{timeout:?} {retry_for:?}");
+            }
+            (token.limit.as_millis(), token.lease.as_millis())
+        };
+        // The defaults; then a patience that is short beside the time limit, and one that is long.
+        assert_eq!(of(10_000, 30_000), (10_000, 12_000));
+        assert_eq!(of(3000, 4000), (1333, 1999));
+        assert_eq!(of(60_000, 30_000), (10_000, 12_000));
+        assert_eq!(of(1000, 30_000), (1000, 3000));
+        of(100, 100);
+        of(60_000, 100);
+        of(100, 3_600_000);
     }
 }

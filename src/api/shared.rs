@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::after;
 use super::client::with_jitter;
 use super::error::ApiError;
 use crate::chance::random;
@@ -25,8 +26,8 @@ const SHORT_COOL_DOWN: Duration = Duration::from_secs(5);
 const REFUSED_FOR: Duration = Duration::from_secs(7200);
 /// A process looks into the store again after this time, though its own copy is good.
 const RECHECK: Duration = Duration::from_secs(10);
-/// A lease outlives the fetch that it is for by this time.
-const LEASE_SLACK: Duration = Duration::from_secs(2);
+/// A lease outlives the fetch that it is for by this time, unless [`Shared::leased_for`] says less.
+pub(super) const LEASE_SLACK: Duration = Duration::from_secs(2);
 /// The first and the longest pause of who waits for another's fetch.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
@@ -60,6 +61,8 @@ pub(super) struct Shared {
     name: String,
     store: Arc<dyn Store>,
     terms: Terms,
+    /// How long a lease lives: so long the others wait for a process that was killed.
+    lease: Duration,
     memory: Mutex<Option<Copy>>,
 }
 
@@ -99,7 +102,13 @@ struct CoolDown {
 
 impl Shared {
     pub(super) fn new(name: String, store: Arc<dyn Store>, terms: Terms) -> Self {
-        Self { name, store, terms, memory: Mutex::default() }
+        let lease = terms.fetch_limit.saturating_add(LEASE_SLACK);
+        Self { name, store, terms, lease, memory: Mutex::default() }
+    }
+
+    /// The same with leases of this life.
+    pub(super) fn leased_for(self, lease: Duration) -> Self {
+        Self { lease, ..self }
     }
 
     /// The value; fetched only if nobody has a good one.
@@ -107,14 +116,15 @@ impl Shared {
         if let Some(issued) = self.remembered(|copy, now| now < copy.stale.min(copy.recheck)) {
             return Ok(issued);
         }
-        match self.read() {
-            Ok(found) => match found.as_ref().and_then(Found::fresh) {
-                Some(issued) => Ok(self.remember(issued)),
-                None => self.obtain(until, fetch, Asked::ByNeed),
-            },
-            // A store that is away for a while takes nothing away from who has a good value.
-            Err(error) => self.remembered(|copy, now| now < copy.stale).ok_or(error),
-        }
+        let shared = self.read().and_then(|found| match found.as_ref().and_then(Found::fresh) {
+            Some(issued) => Ok(self.remember(issued)),
+            None => self.obtain(until, fetch, Asked::ByNeed),
+        });
+        shared.or_else(|error| match error {
+            // A store that is away for a while takes nothing away from who has what WeChat takes.
+            ApiError::Store(_) => self.remembered(|copy, now| now < copy.expires).ok_or(error),
+            error => Err(error),
+        })
     }
 
     /// A new value, whatever there is; also at once after a refusal.
@@ -150,16 +160,13 @@ impl Shared {
             {
                 return self.usable()?.ok_or(error);
             }
-            match self.store.lease(&self.name, holder, self.terms.fetch_limit + LEASE_SLACK)? {
+            match self.store.lease(&self.name, holder, self.lease)? {
                 Lease::Held { generation } => {
-                    let result = self.fetch(generation, fetch, asked, until);
-                    if let Err(error) = self.store.release(&self.name, holder) {
-                        log::warn!(target: self.terms.what, "{error}; the others wait a little longer");
-                    }
-                    return result;
+                    let _held = Held { shared: self, holder };
+                    return self.fetch(generation, fetch, asked, until);
                 }
                 Lease::Busy { remaining } => {
-                    if let Some(issued) = self.wait(until.min(Instant::now() + remaining), asked)? {
+                    if let Some(issued) = self.wait(until.min(after(remaining)), asked)? {
                         return Ok(issued);
                     }
                     if Instant::now() >= until {
@@ -207,17 +214,20 @@ impl Shared {
         asked: Asked,
         until: Instant,
     ) -> Result<Issued, ApiError> {
-        // Look again once the lease is held: another process may have fetched while we came for it. With access_tokens
-        // of the classic kind WeChat keeps only the latest, so that fifty processes that each fetch one would leave
-        // forty-nine holding a dead one.
+        // Look again once the lease is held: another process may have fetched while we came for it, or was refused. With
+        // access_tokens of the classic kind WeChat keeps only the latest, so that fifty processes that each fetch one
+        // would leave forty-nine holding a dead one.
         let found = self.read()?;
-        if asked == Asked::ByNeed
-            && let Some(issued) = found.as_ref().and_then(Found::fresh)
-        {
-            return Ok(self.remember(issued));
+        if asked == Asked::ByNeed {
+            if let Some(issued) = found.as_ref().and_then(Found::fresh) {
+                return Ok(self.remember(issued));
+            }
+            if let Some(error) = self.cooling_down()? {
+                return found.as_ref().and_then(Found::usable).ok_or(error);
+            }
         }
         let started = Instant::now();
-        match fetch(until.min(started + self.terms.fetch_limit)) {
+        match fetch(until.min(after(self.terms.fetch_limit))) {
             Ok(Issued { value, expires_in }) => {
                 let expires_in = expires_in.saturating_sub(started.elapsed());
                 log::info!(target: self.terms.what, "fetched a new one, valid for {} s", expires_in.as_secs());
@@ -229,7 +239,11 @@ impl Shared {
                     log::error!(target: self.terms.what, "{error}");
                     self.cool_down(&error);
                 }
-                found.as_ref().and_then(Found::usable).ok_or(error)
+                match asked {
+                    Asked::ByNeed => found.as_ref().and_then(Found::usable).ok_or(error),
+                    // The old one is what they want to be rid of.
+                    Asked::ByPerson => Err(error),
+                }
             }
         }
     }
@@ -279,11 +293,10 @@ impl Shared {
 
     fn remember(&self, (issued, margin): (Issued, Duration)) -> Issued {
         let now = Instant::now();
-        let expires = now + issued.expires_in;
         *self.memory() = Some(Copy {
             value: issued.value.clone(),
-            expires,
-            stale: now + issued.expires_in.saturating_sub(margin),
+            expires: after(issued.expires_in),
+            stale: after(issued.expires_in.saturating_sub(margin)),
             recheck: now + RECHECK,
         });
         issued
@@ -315,6 +328,21 @@ impl Shared {
 
     fn cool_down_key(&self) -> String {
         format!("{}.cool_down", self.name)
+    }
+}
+
+/// A lease that is given back whatever happens, a panic as well.
+struct Held<'s> {
+    shared: &'s Shared,
+    holder: Holder,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let Shared { name, store, terms, .. } = self.shared;
+        if let Err(error) = store.release(name, self.holder) {
+            log::warn!(target: terms.what, "{error}; the others wait a little longer");
+        }
     }
 }
 

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 
 use super::{ConfigArg, Failure, print, print_line};
+use crate::api::check::{Given, Severity, check};
+use crate::api::endpoint::{Endpoint, Repeat};
+use crate::api::table::endpoint;
 use crate::api::{Api, ApiError, Call};
 use crate::config::fault::PlacedFault;
 use crate::wechat::menu::{Button, ConditionalMenu, Menus, menu_json};
@@ -162,6 +165,11 @@ fn replace(api: &Api, wanted: &Menus, change: &Change, force: bool) -> Result<()
     if steps.is_empty() {
         return print_line("nothing to change: the live menu is that already");
     }
+    // Before the first step: half a menu helps nobody.
+    let faults: Vec<_> = steps.iter().flat_map(Step::faults).collect();
+    if !faults.is_empty() {
+        return Err(Failure::Usage(format!("the menu would be refused:\n  {}", faults.join("\n  "))));
+    }
     print_difference(&live.menus.lines(), &wanted.lines())?;
     carry_out(api, &live, &steps, change)?;
     if change.dry_run { Ok(()) } else { print_line(&format!("done; {WHEN_SEEN}")) }
@@ -239,13 +247,34 @@ fn steps<'m>(live: &'m Live, wanted: &'m Menus, force: bool) -> Vec<Step<'m>> {
 }
 
 impl Step<'_> {
-    fn path(&self) -> &'static str {
+    fn endpoint(&self) -> &'static Endpoint {
+        const CREATE: &Endpoint = endpoint("/cgi-bin/menu/create");
+        const DELETE_CONDITIONAL: &Endpoint = endpoint("/cgi-bin/menu/delconditional");
+        const ADD_CONDITIONAL: &Endpoint = endpoint("/cgi-bin/menu/addconditional");
+        const DELETE: &Endpoint = endpoint("/cgi-bin/menu/delete");
         match self {
-            Self::Create(_) => "/cgi-bin/menu/create",
-            Self::DeleteConditional(_) => "/cgi-bin/menu/delconditional",
-            Self::AddConditional(_) => "/cgi-bin/menu/addconditional",
-            Self::Delete => "/cgi-bin/menu/delete",
+            Self::Create(_) => CREATE,
+            Self::DeleteConditional(_) => DELETE_CONDITIONAL,
+            Self::AddConditional(_) => ADD_CONDITIONAL,
+            Self::Delete => DELETE,
         }
+    }
+
+    /// What WeChat says if that is done already.
+    fn gone(&self) -> Option<i64> {
+        match self {
+            Self::Create(_) | Self::AddConditional(_) => None,
+            Self::DeleteConditional(_) => Some(NO_CONDITIONAL_MENU),
+            Self::Delete => Some(NO_MENU),
+        }
+    }
+
+    /// Why WeChat would refuse it, a line each.
+    fn faults(&self) -> Vec<String> {
+        let body = self.body();
+        let findings = check(self.endpoint(), &Given { body: body.as_ref(), ..Given::default() });
+        let violations = findings.into_iter().filter(|finding| finding.severity == Severity::Violation);
+        violations.map(|finding| finding.to_string()).collect()
     }
 
     /// `None` is a GET.
@@ -259,16 +288,17 @@ impl Step<'_> {
     }
 
     fn carry_out(&self, api: &Api) -> Result<(), Failure> {
+        let row = self.endpoint();
         let body = self.body();
         let call = match &body {
-            // Adding twice would make two.
-            Some(body) => {
-                Call { idempotent: !matches!(self, Self::AddConditional(_)), ..Call::post(self.path(), body) }
-            }
-            None => Call::get(self.path(), &[]),
+            Some(body) => Call { idempotent: row.repeat == Repeat::Always, ..Call::post(row.path, body) },
+            None => Call::get(row.path, &[]),
         };
-        let gone = if matches!(self, Self::DeleteConditional(_)) { NO_CONDITIONAL_MENU } else { NO_MENU };
-        unless_refused(api.call(&call), gone)?;
+        let answer = api.call(&call);
+        match self.gone() {
+            Some(errcode) => unless_refused(answer, errcode).map(drop)?,
+            None => drop(answer?),
+        }
         Ok(())
     }
 }
@@ -277,8 +307,8 @@ fn carry_out(api: &Api, live: &Live, steps: &[Step<'_>], change: &Change) -> Res
     if change.dry_run {
         for step in steps {
             let body = step.body().map(|body| format!(" {body}")).unwrap_or_default();
-            let method = if body.is_empty() { "GET" } else { "POST" };
-            print_line(&format!("would send: {method} {}{body}", step.path()))?;
+            let Endpoint { method, path, .. } = step.endpoint();
+            print_line(&format!("would send: {} {path}{body}", method.name()))?;
         }
         return Ok(());
     }

@@ -16,6 +16,7 @@ mod toml_text;
 mod wechat;
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -33,6 +34,8 @@ const DONE: i32 = 0;
 const FAILED: i32 = 1;
 /// The command or the config is wrong.
 const WRONG: i32 = 2;
+/// As Rust's own `main` exits after a panic.
+const PANICKED: i32 = 101;
 
 /// The server side of a WeChat Official Account (微信公众号): CGI behind Apache, FastCGI behind nginx.
 ///
@@ -191,7 +194,9 @@ pub fn run(listeners: Option<Vec<Listener>>, before_serving: fn()) -> i32 {
     match listeners {
         Some(listeners) if !is_command => fastcgi::serve_by_default(listeners, before_serving),
         listeners => match Cli::try_parse() {
-            Ok(Cli { command: Some(command) }) => finish(command.run(listeners, before_serving)),
+            Ok(Cli { command: Some(command) }) => {
+                survive(|| finish(command.run(listeners, before_serving)), &mut std::io::stderr())
+            }
             Ok(Cli { command: None }) => finish(print_line(&Cli::command().render_help().to_string())),
             Err(error) => {
                 let _ = error.print();
@@ -237,6 +242,17 @@ impl Command {
     }
 }
 
+/// Runs a command. Its panic is told to the person, who may not see the log with the place of it.
+fn survive(command: impl FnOnce() -> i32, stderr: &mut dyn Write) -> i32 {
+    catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|_| {
+        let _ = writeln!(
+            stderr,
+            "wxcgi: the command panicked, which is a bug; the line before this or the log says where"
+        );
+        PANICKED
+    })
+}
+
 /// The exit code of what was done, after its lines for people.
 fn finish(result: Result<(), Failure>) -> i32 {
     let (code, lines) = match result {
@@ -263,4 +279,18 @@ fn print(bytes: &[u8]) -> Result<(), Failure> {
 
 fn print_line(line: &str) -> Result<(), Failure> {
     print(format!("{line}\n").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_command_is_told_and_a_code_of_its_own() {
+        let mut told = Vec::new();
+        assert_eq!(survive(|| 7, &mut told), 7);
+        assert!(told.is_empty());
+        assert_eq!(survive(|| panic!("on purpose"), &mut told), PANICKED);
+        assert!(told.starts_with(b"wxcgi: the command panicked") && told.ends_with(b"\n"));
+    }
 }

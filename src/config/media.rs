@@ -1,6 +1,5 @@
 //! The files of replies: `media_id`, or `file`, held against what WeChat takes.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use super::table::{Table, Text};
 use crate::api::check::{FileFacts, Given, check};
 use crate::api::format::Format;
 use crate::api::table::endpoint;
+use crate::files;
 use crate::rules::{MediaFile, MediaId, MediaKind};
 
 /// `media_id = "…"` or `file = "cat.jpg"` of a reply.
@@ -68,11 +68,7 @@ fn complaint(path: &Path, kind: MediaKind) -> Option<String> {
 
 /// Of what format a file is, and how large.
 fn facts(path: &Path) -> io::Result<(Option<Format>, u64)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
+    let (file, metadata) = files::open(path)?;
     let mut head = Vec::with_capacity(Format::HEAD);
     file.take(Format::HEAD as u64).read_to_end(&mut head)?;
     Ok((Format::of(&head), metadata.len()))

@@ -30,11 +30,6 @@ impl StateFiles {
         Some(Self { folder: state.join("last-good"), name: format!("{stem}-{}", digest(config)?) })
     }
 
-    /// The store of the config, beside their folder.
-    pub(super) fn store(&self) -> PathBuf {
-        self.folder.with_file_name(format!("{}.db", self.name))
-    }
-
     pub(super) fn path(&self, ending: &str) -> PathBuf {
         self.folder.join(format!("{}.{ending}", self.name))
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::fault::Fault;
 use super::load::lies_in_web_root;
 use super::server::duration_within;
-use super::state_file::{StateFiles, digest};
+use super::state_file::digest;
 use super::table::Table;
 use super::value;
 use crate::files::read_file;
@@ -58,18 +58,12 @@ const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_CA: u64 = 1 << 20;
 
 impl StoreSettings {
-    /// The store of `account`, which [`account_in_store`] names, for the config that was read from `config`. It is opened
-    /// with the first call.
+    /// The store of `account`, which [`account_in_store`] names. It is opened with the first call.
     ///
     /// # Errors
     ///
     /// If the config names no store and there is no state folder.
-    pub fn open(
-        &self,
-        account: &str,
-        config: &Path,
-        state: Option<&Path>,
-    ) -> Result<Box<dyn Store>, StoreError> {
+    pub fn open(&self, account: &str, state: Option<&Path>) -> Result<Box<dyn Store>, StoreError> {
         let path = match &self.place {
             Place::Redis(address) => {
                 let timeout = self.timeout.unwrap_or(REDIS_TIMEOUT);
@@ -77,8 +71,7 @@ impl StoreSettings {
             }
             Place::File(path) => path.clone(),
             Place::StateFolder => {
-                let files = state.and_then(|state| StateFiles::of(config, state));
-                files.ok_or_else(no_state_folder)?.store()
+                state.ok_or_else(no_state_folder)?.join(format!("{}.db", file_stem(account)))
             }
         };
         let timeout = self.timeout.unwrap_or(FILE_TIMEOUT);
@@ -153,6 +146,12 @@ impl StoreSettings {
 #[must_use]
 pub fn account_in_store(app_id: Option<&str>, config: &Path) -> String {
     app_id.map_or_else(|| digest(config).unwrap_or_else(|| "account".into()), str::to_owned)
+}
+
+/// The account as part of a file name. AppIDs are letters and digits.
+fn file_stem(account: &str) -> String {
+    let is_plain = !account.is_empty() && account.chars().all(|letter| letter.is_ascii_alphanumeric());
+    if is_plain { account.to_owned() } else { digest(Path::new(account)).unwrap_or_else(|| "account".into()) }
 }
 
 fn no_state_folder() -> StoreError {
@@ -243,18 +242,19 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_a_file_of_the_config_in_the_state_folder() {
+    fn the_default_is_a_file_of_the_account_in_the_state_folder() {
         let state = tempfile::tempdir().unwrap();
-        let store = |config: &str, state: Option<&Path>| {
-            good("").open("wx1", Path::new(config), state).map(|store| format!("{store:?}"))
+        let store = |account: &str, state: Option<&Path>| {
+            good("").open(account, state).map(|store| format!("{store:?}"))
         };
-        let shop = store("/etc/wxcgi/shop.toml", Some(state.path())).unwrap();
-        let other = store("/home/me/shop.toml", Some(state.path())).unwrap();
-        assert!(shop.contains(&format!("{}/shop-", state.path().display())), "{shop}");
+        let place = state.path().display().to_string();
+        let shop = store("wx1", Some(state.path())).unwrap();
+        assert!(shop.contains(&format!("{place}/wx1.db")), "{shop}");
         assert!(shop.contains("timeout: 2s") && shop.contains("\"wx1\""), "{shop}");
-        assert_ne!(shop, other);
+        let odd = store("../wx1", Some(state.path())).unwrap();
+        assert!(odd.contains(&place) && !odd.contains(&format!("{place}/..")), "{odd}");
         assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0, "nothing is opened");
-        let error = store("/etc/wxcgi/shop.toml", None).unwrap_err().to_string();
+        let error = store("wx1", None).unwrap_err().to_string();
         assert!(error.contains("set WXCGI_STATE_DIR"), "{error}");
     }
 
@@ -263,7 +263,7 @@ mod tests {
         let shown = |lines| {
             let settings = good(lines);
             assert!(!settings.shown().contains("p4ss"), "{}", settings.shown());
-            let store = settings.open("wx1", Path::new("/etc/wxcgi/a.toml"), None).unwrap();
+            let store = settings.open("wx1", None).unwrap();
             format!("{store:?}")
         };
         assert!(shown("url = \"sqlite:state.db\"").contains("\"/etc/wxcgi/state.db\""));

@@ -40,6 +40,9 @@ pub enum MediaKind {
 }
 
 impl MediaKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Image, Self::Voice, Self::Video, Self::Thumb];
+
     /// `type` of the upload.
     #[must_use]
     pub fn name(self) -> &'static str {

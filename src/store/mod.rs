@@ -10,8 +10,9 @@ pub mod sqlite;
 use std::fmt;
 use std::time::Duration;
 
-/// What all processes of an account share. All calls may block, for as long as the time limits of the store say and no
-/// longer. Keys are the caller's words; the store keeps accounts apart by itself.
+/// What all processes of an account share. All calls may block: each wait for the other side is as long as the time limits
+/// of the store say and no longer, but a slow one may make several. Who has a deadline must keep it by other means. Keys
+/// are the caller's words; the store keeps accounts apart by itself.
 ///
 /// # Errors
 ///

@@ -115,24 +115,51 @@ fn read_line(line: &'static str) -> Option<(i64, Meaning)> {
     Some((code.parse().ok()?, Meaning { class, sentence, cure: cure.or(class.cure()) }))
 }
 
-/// The `errcode` and the `errmsg` of an answer; `None` if it is a success. WeChat sometimes writes the number as a text.
+/// What an answer says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// All went well.
+    Success,
+    /// WeChat did not do what was asked.
+    Refused {
+        /// WeChat's number.
+        errcode: i64,
+        /// WeChat's words.
+        errmsg: &'a str,
+    },
+    /// It is none of WeChat's answers: no object, or one with an `errcode` that is no whole number.
+    Foreign,
+}
+
+/// What an answer says of itself. WeChat sometimes writes the number as a text.
 ///
 /// # Example
 ///
 /// ```
-/// # use wxcgi::wechat::errcode::refusal;
-/// assert_eq!(refusal(&serde_json::json!({"errcode": 0, "errmsg": "ok"})), None);
-/// assert_eq!(refusal(&serde_json::json!({"errcode": "40013", "errmsg": "no"})), Some((40013, "no")));
+/// # use wxcgi::wechat::errcode::{Verdict, verdict};
+/// # use serde_json::json;
+/// assert_eq!(verdict(&json!({"errcode": 0, "errmsg": "ok"})), Verdict::Success);
+/// let refused = Verdict::Refused { errcode: 40013, errmsg: "no" };
+/// assert_eq!(verdict(&json!({"errcode": "40013", "errmsg": "no"})), refused);
+/// assert_eq!(verdict(&json!({"errcode": "none"})), Verdict::Foreign);
 /// ```
 #[must_use]
-pub fn refusal(answer: &Value) -> Option<(i64, &str)> {
-    let errcode = match answer.get("errcode")? {
-        Value::Number(number) => number.as_i64()?,
-        Value::String(digits) => digits.trim().parse().ok()?,
-        _ => return None,
+pub fn verdict(answer: &Value) -> Verdict<'_> {
+    let Some(object) = answer.as_object() else { return Verdict::Foreign };
+    let errcode = match object.get("errcode") {
+        None => Some(0),
+        Some(Value::Number(number)) => number.as_i64(),
+        Some(Value::String(digits)) => digits.trim().parse().ok(),
+        Some(_) => None,
     };
-    let errmsg = answer.get("errmsg").and_then(Value::as_str).unwrap_or_default();
-    (errcode != 0).then_some((errcode, errmsg))
+    match errcode {
+        Some(0) => Verdict::Success,
+        Some(errcode) => {
+            let errmsg = object.get("errmsg").and_then(Value::as_str).unwrap_or_default();
+            Verdict::Refused { errcode, errmsg }
+        }
+        None => Verdict::Foreign,
+    }
 }
 
 /// The number under which WeChat can be asked about a call: it ends the `errmsg`, and lives for 7 days.
@@ -185,13 +212,32 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_code_is_a_success() {
-        for success in
-            [json!({"access_token": "x"}), json!([]), json!({"errcode": 0}), json!({"errcode": "0"})]
-        {
-            assert_eq!(refusal(&success), None, "{success}");
+        for success in [json!({"access_token": "x"}), json!({"errcode": 0}), json!({"errcode": " 0 "})] {
+            assert_eq!(verdict(&success), Verdict::Success, "{success}");
         }
-        assert_eq!(refusal(&json!({"errcode": -1})), Some((-1, "")));
-        assert_eq!(refusal(&json!({"errcode": "45009", "errmsg": "m"})), Some((45009, "m")));
+        let refused = |errcode, errmsg| Verdict::Refused { errcode, errmsg };
+        assert_eq!(verdict(&json!({"errcode": -1, "errmsg": 7})), refused(-1, ""));
+        assert_eq!(verdict(&json!({"errcode": "45009", "errmsg": "m"})), refused(45009, "m"));
+    }
+
+    #[test]
+    fn an_answer_that_wechat_does_not_give_is_no_success() {
+        for answer in [
+            json!({"errcode": "abc"}),
+            json!({"errcode": ""}),
+            json!({"errcode": 40001.0}),
+            json!({"errcode": 0.0}),
+            json!({"errcode": u64::MAX}),
+            json!({"errcode": null}),
+            json!({"errcode": true}),
+            json!({"errcode": [0]}),
+            json!([]),
+            json!(0),
+            json!("ok"),
+            json!(null),
+        ] {
+            assert_eq!(verdict(&answer), Verdict::Foreign, "{answer}");
+        }
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl RedisServer {
         Some(line.trim_end().to_owned())
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
         kill_process(Pid::from_child(child), signal).expect("our child");
     }

@@ -88,6 +88,16 @@ pub(crate) fn python() -> PathBuf {
     python.clone().unwrap_or_else(|| missing("wechatpy"))
 }
 
+/// A folder of node's packages that has wechat-api: `WXCGI_TEST_NODE_PATH`, or the one that tests/run has made.
+#[track_caller]
+pub(crate) fn node_path() -> PathBuf {
+    let made =
+        || Path::new(env!("CARGO_TARGET_TMPDIR")).parent().map(|target| target.join("node/node_modules"));
+    let path = env::var_os("WXCGI_TEST_NODE_PATH").map(PathBuf::from).or_else(made);
+    path.filter(|path| path.join("wechat-api/package.json").is_file())
+        .unwrap_or_else(|| missing("wechat-api"))
+}
+
 /// User and group that web servers work as when we are root; `None` if we are not.
 pub(crate) fn web_user() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {

@@ -69,6 +69,17 @@ fn a_menu_is_looked_at_button_by_button() {
             "`button[1].sub_button[1].sub_button` has 1 element, at most 0 are allowed; leave 1 out",
         ]
     );
+    let both = json!({"button": [{"name": "a", "type": "click", "key": "K", "sub_button": [
+        {"name": "b", "type": "click", "key": "K"}]}]});
+    assert_eq!(
+        lines("menu/create", &both),
+        [
+            "`button[0].type` stands beside `sub_button`, which takes its place; leave one of them out",
+            "`button[0].key` stands beside `sub_button`, which takes its place; leave one of them out",
+        ]
+    );
+    let with_empty = json!({"button": [{"name": "a", "type": "click", "key": "K", "sub_button": []}]});
+    assert_eq!(of_body("menu/create", &with_empty), []);
     let empty = json!({"button": [{"name": "a", "sub_button": []}]});
     assert_eq!(of_body("menu/create", &empty)[0].field, "button[0].type");
 }

@@ -196,6 +196,11 @@ fn a_store_that_is_away_takes_nothing_from_who_has_a_good_one() {
     std::fs::write(folder.path(), "no folder").unwrap();
     shared.memory().as_mut().unwrap().recheck = Instant::now();
     assert_eq!(value(shared.get(soon(), &never)), "one");
+    // WeChat takes it up to its end.
+    shared.memory().as_mut().unwrap().stale = Instant::now();
+    assert_eq!(value(shared.get(soon(), &never)), "one");
+    shared.memory().as_mut().unwrap().expires = Instant::now();
+    assert!(matches!(shared.get(soon(), &never), Err(ApiError::Store(_))));
     // Nobody else fetches one for itself.
     let error = process(folder.path()).get(soon(), &never).unwrap_err();
     assert!(matches!(error, ApiError::Store(_)), "{error}");
@@ -224,4 +229,56 @@ fn nothing_shows_the_value() {
     let shared = process(folder.path());
     let issued = shared.get(soon(), &fetched("hunter2", LIFE)).unwrap();
     assert!(!format!("{shared:?} {issued:?}").contains("hunter2"));
+}
+
+#[test]
+fn who_comes_to_the_lease_after_a_refusal_does_not_ask_again() {
+    let folder = folder();
+    let shared = process(folder.path());
+    // Between its look for a cool-down and its lease, another process was refused.
+    process(folder.path()).get(soon(), &refused(40013)).unwrap_err();
+    let error = shared.fetch(9, &never, Asked::ByNeed, soon()).unwrap_err();
+    assert!(matches!(error, ApiError::CoolingDown { .. }), "{error}");
+    assert_eq!(value(shared.fetch(9, &fetched("new", LIFE), Asked::ByPerson, soon())), "new");
+}
+
+#[test]
+fn a_panic_gives_the_lease_back() {
+    let folder = folder();
+    let panicking = |_: Instant| panic!("on purpose");
+    let shared = process(folder.path());
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shared.get(soon(), &panicking)));
+    assert!(caught.is_err());
+    // Within less than the life of the lease.
+    let until = Instant::now() + Duration::from_secs(1);
+    assert_eq!(value(process(folder.path()).get(until, &fetched("one", LIFE))), "one");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_holds_nobody_up() {
+    let folder = folder();
+    let unreadable =
+        |_: Instant| Err(ApiError::File { what: "cannot read", error: std::io::Error::other("no") });
+    let error = process(folder.path()).get(soon(), &unreadable).unwrap_err();
+    assert!(matches!(error, ApiError::File { .. }), "{error}");
+    let until = Instant::now() + Duration::from_secs(1);
+    assert_eq!(value(process(folder.path()).get(until, &fetched("one", LIFE))), "one");
+}
+
+#[test]
+fn a_life_beyond_all_clocks_is_a_long_one() {
+    let folder = folder();
+    let shared = process(folder.path());
+    assert_eq!(value(shared.get(soon(), &fetched("one", Duration::MAX))), "one");
+    assert_eq!(value(shared.get(soon(), &never)), "one");
+    assert_eq!(value(process(folder.path()).get(soon(), &never)), "one");
+}
+
+#[test]
+fn a_person_who_wants_a_new_one_does_not_get_the_old_one() {
+    let folder = folder();
+    assert_eq!(value(process(folder.path()).get(soon(), &fetched("old", LIFE))), "old");
+    let error = process(folder.path()).refresh(soon(), &refused(40125)).unwrap_err();
+    assert_eq!(error.errcode(), Some(40125));
+    assert_eq!(value(process(folder.path()).get(soon(), &never)), "old");
 }

@@ -84,7 +84,7 @@ pub(super) const SESSIONS: &[Endpoint] = &[
         .page("Customer_Service/Obtain_chat_transcript.html")
         .who(MEMBERS)
         .repeatable()
-        .span("starttime", "endtime", Most::Seconds(86_400), 65417)
+        .span("starttime", "endtime", Most::OneDay, 65417)
         .fields(&[
             number("starttime").required(),
             number("endtime").required(),

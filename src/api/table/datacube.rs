@@ -20,7 +20,7 @@ const DATES: &[Field] = &[
 /// Statistics of at most so many `days` a call; where WeChat's pages differ, the smaller number.
 const fn figures(path: &'static str, days: i64, does: &'static str, page: &'static str) -> Endpoint {
     let endpoint = post(path, does).page(page).who(Who("-+-+-")).repeatable().fields(DATES);
-    endpoint.span("begin_date", "end_date", Most::Days(days), 61501)
+    endpoint.span("begin_date", "end_date", Most::Days(days), 61501).past("end_date", 61501)
 }
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[

@@ -5,7 +5,7 @@ use super::prelude::*;
 const MEMBERS: Who = Who("-+-+-");
 const PAGE: &str = "Message_Management/Batch_Sends_and_Originality_Checks.html";
 
-const TYPES: &[&str] = &["mpnews", "text", "voice", "image", "mpvideo", "music"];
+const TYPES: &[&str] = &["mpnews", "text", "voice", "image", "mpvideo"];
 
 /// What is sent.
 const CONTENT: &[Field] = &[
@@ -20,24 +20,28 @@ const CONTENT: &[Field] = &[
     text("mpvideo.media_id").required().errcode(40007),
     text("mpvideo.title"),
     text("mpvideo.description"),
-    object("images"),
+    object("images").required().when("msgtype", &["image"]).not_beside("image"),
     list("images.media_ids").required().items(1, usize::MAX),
     text("images.media_ids[]").errcode(40007),
     text("images.recommend"),
     flag("images.need_open_comment"),
     flag("images.only_fans_can_comment"),
+    // As it was before there were several.
     object("image"),
     text("image.media_id").required().errcode(40007),
     flag("send_ignore_reprint"),
     text("clientmsgid").bytes(32).errcode(45067),
 ];
 
+/// For whom, if not for all.
+const TAG: Field = id("filter.tag_id").required().when("is_to_all", &["false"]);
+
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     post("/cgi-bin/message/mass/sendall", "Sends to all followers, or to those with a tag")
         .page(PAGE)
         .who(MEMBERS)
         .repeat(Repeat::With("clientmsgid"))
-        .fields(&[object("filter").required(), boolean("filter.is_to_all"), id("filter.tag_id")])
+        .fields(&[object("filter").required(), boolean("filter.is_to_all"), TAG])
         .one_of(&[&["filter.is_to_all", "filter.tag_id"]])
         .and(CONTENT),
     post("/cgi-bin/message/mass/send", "Sends to some followers")

@@ -1,6 +1,9 @@
 //! The custom menu (自定义菜单), also conditional (个性化菜单).
 
 use super::prelude::*;
+use crate::wechat::menu::{
+    MAX_BUTTONS, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_SUB_BUTTONS, MAX_SUB_NAME_BYTES, MAX_URL_BYTES,
+};
 
 const MEMBERS: Who = Who("-+?++");
 const CREATING: &str = "Custom_Menus/Creating_Custom-Defined_Menu.html";
@@ -36,20 +39,25 @@ const WITH_ARTICLE: &[&str] = &["article_id", "article_view_limited"];
 const APP: &[&str] = &["miniprogram"];
 
 const BUTTONS: &[Field] = &[
-    list("button").required().items(1, 3).errcode(40016),
-    text("button[].name").required().bytes(16).errcode(40018),
-    list("button[].sub_button").items(0, 5).errcode(40023),
-    text("button[].type").required().without("sub_button").any_of(TYPES).errcode(40017),
-    text("button[].key").required().when("type", WITH_KEY).bytes(128).errcode(40019),
-    text("button[].url").required().when("type", WITH_URL).bytes(1024).errcode(40020),
+    list("button").required().items(1, MAX_BUTTONS).errcode(40016),
+    text("button[].name").required().bytes(MAX_NAME_BYTES).errcode(40018),
+    list("button[].sub_button").items(0, MAX_SUB_BUTTONS).errcode(40023),
+    text("button[].type").required().not_beside("sub_button").any_of(TYPES).errcode(40017),
+    text("button[].key")
+        .required()
+        .when("type", WITH_KEY)
+        .not_beside("sub_button")
+        .bytes(MAX_KEY_BYTES)
+        .errcode(40019),
+    text("button[].url").required().when("type", WITH_URL).bytes(MAX_URL_BYTES).errcode(40020),
     text("button[].appid").required().when("type", APP).errcode(40166),
     text("button[].pagepath").required().when("type", APP).errcode(40165),
     text("button[].media_id").required().when("type", WITH_MEDIA).errcode(40007),
     text("button[].article_id").required().when("type", WITH_ARTICLE).errcode(53600),
-    text("button[].sub_button[].name").required().bytes(60).errcode(40025),
+    text("button[].sub_button[].name").required().bytes(MAX_SUB_NAME_BYTES).errcode(40025),
     text("button[].sub_button[].type").required().any_of(TYPES).errcode(40024),
-    text("button[].sub_button[].key").required().when("type", WITH_KEY).bytes(128).errcode(40026),
-    text("button[].sub_button[].url").required().when("type", WITH_URL).bytes(1024).errcode(40027),
+    text("button[].sub_button[].key").required().when("type", WITH_KEY).bytes(MAX_KEY_BYTES).errcode(40026),
+    text("button[].sub_button[].url").required().when("type", WITH_URL).bytes(MAX_URL_BYTES).errcode(40027),
     text("button[].sub_button[].appid").required().when("type", APP).errcode(40166),
     text("button[].sub_button[].pagepath").required().when("type", APP).errcode(40165),
     text("button[].sub_button[].media_id").required().when("type", WITH_MEDIA).errcode(40007),

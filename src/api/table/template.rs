@@ -18,7 +18,42 @@ const KEYWORDS: &[(&str, Limit)] = &[
     ("car_number", Limit::Chars(8)),
     ("name", Limit::Columns(20)),
     ("phrase", Limit::Chars(5)),
+    ("number", form(is_number, "a number", "12.5")),
+    ("letter", form(is_ascii_letters, "Latin letters", "abc")),
+    ("character_string", form(is_ascii, "letters, digits and signs", "A-12")),
+    ("time", form(is_time, "a time", "2019年10月1日 15:01")),
+    ("date", form(is_time, "a date", "2019年10月1日")),
+    ("amount", form(has_digit, "an amount", "￥39.8元")),
+    ("phone_number", form(has_digit, "a telephone number", "+86-0766-66888866")),
 ];
+
+const fn form(fits: fn(&str) -> bool, says: &'static str, example: &'static str) -> Limit {
+    Limit::Form { fits, says, example }
+}
+
+fn is_number(text: &str) -> bool {
+    has_digit(text)
+        && text.parse::<f64>().is_ok()
+        && text.chars().all(|it| it.is_ascii_digit() || "+-.".contains(it))
+}
+
+fn is_ascii_letters(text: &str) -> bool {
+    text.chars().all(|it| it.is_ascii_alphabetic())
+}
+
+fn is_ascii(text: &str) -> bool {
+    text.chars().all(|it| it.is_ascii_graphic() || it == ' ')
+}
+
+/// WeChat takes many ways to write a time, and spans of them: all have digits, and no other words.
+fn is_time(text: &str) -> bool {
+    let is_part = |it: char| it.is_ascii_digit() || " 年月日时分秒点上午下:：-/.~～至TZ+".contains(it);
+    has_digit(text) && text.chars().all(is_part)
+}
+
+fn has_digit(text: &str) -> bool {
+    text.contains(|it: char| it.is_ascii_digit())
+}
 
 /// What is sent by a template.
 const FILLED: &[Field] = &[

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::check::{FileFacts, Given, Severity, check};
+use crate::api::check::{FileFacts, Given, Severity, check, check_date};
 use crate::api::endpoint::{Field, Kind, Limit, PAGES, Place};
 use crate::api::example::Example;
 use crate::api::format::Format;
@@ -420,10 +420,34 @@ fn values_of_templates_are_held_to_the_kind_of_their_keyword() {
             assert_eq!(said(bad)[0].field, format!("data.{keyword}.value"));
             assert_eq!(said(bad)[0].errcode, 47003);
         }
+        for (keyword, value, is_good) in [
+            ("number1", "12.5", true),
+            ("number1", "abc", false),
+            ("number1", "inf", false),
+            ("letter1", "a1", false),
+            ("character_string1", "A-12", true),
+            ("character_string1", "单号", false),
+            ("time1", "15:01", true),
+            ("time1", "2019年10月1日 15:01~2019年10月2日 16:00", true),
+            ("time1", "never", false),
+            ("date1", "2019-10-01", true),
+            ("date1", "明年", false),
+            ("amount1", "￥39.8元", true),
+            ("amount1", "free", false),
+            ("phone_number1", "+86-0766-66888866", true),
+            ("phone_number1", "none", false),
+        ] {
+            let body = json!({"touser": "o", "template_id": "t", "data": {keyword: {"value": value}}});
+            let said = check(endpoint, &Given { body: Some(&body), ..Given::default() });
+            assert_eq!(said.is_empty(), is_good, "{keyword} {value}: {said:?}");
+        }
         let body = json!({"touser": "o", "template_id": "t", "data": {"first": {"value": "长".repeat(300)}}});
         assert_eq!(check(endpoint, &Given { body: Some(&body), ..Given::default() }), []);
     }
 }
+
+/// 2026-01-20 00:00 in China.
+const MIDNIGHT: i64 = 1_768_838_400;
 
 #[test]
 fn spans_are_held_to_their_length() {
@@ -463,12 +487,52 @@ fn spans_are_held_to_their_length() {
         assert!(said(0)[0].message.contains("before"), "{name}");
     }
     let endpoint = find("customservice/msgrecord/getmsglist").expect("a row");
-    let said = |seconds: i64| {
-        let body = json!({"starttime": 1_000, "endtime": 1_000 + seconds, "msgid": 1, "number": 10});
+    let said = |begin: i64, end: i64| {
+        let body = json!({"starttime": begin, "endtime": end, "msgid": 1, "number": 10});
         check(endpoint, &Given { body: Some(&body), ..Given::default() })
     };
-    assert_eq!(said(86_400), []);
-    assert_eq!(said(86_401)[0].errcode, 65417);
+    assert_eq!(said(MIDNIGHT, MIDNIGHT + 86_400), []);
+    assert_eq!(said(MIDNIGHT, MIDNIGHT + 86_401)[0].errcode, 65417);
+    assert!(said(MIDNIGHT - 1, MIDNIGHT + 1)[0].message.contains("another day"));
+    assert!(said(MIDNIGHT + 1, MIDNIGHT)[0].message.contains("before"));
+    for (begin, end) in [(i64::MIN, i64::MAX), (i64::MAX, i64::MIN), (0, i64::MAX), (i64::MIN, 0)] {
+        assert_eq!(said(begin, end)[0].errcode, 65417, "{begin} {end}");
+    }
+}
+
+#[test]
+fn figures_are_there_of_days_that_are_over() {
+    let endpoint = find("datacube/getusersummary").expect("a row");
+    let said = |end: &str| {
+        let body = json!({"begin_date": end, "end_date": end});
+        check_date(endpoint, &body, "2026-01-20".parse().expect("a date")).map(|finding| finding.errcode)
+    };
+    assert_eq!(
+        (said("2026-01-19"), said("2026-01-20"), said("2027-01-01")),
+        (None, Some(61501), Some(61501))
+    );
+    let all = endpoints().filter(|row| row.path.starts_with("/datacube/"));
+    assert_eq!(all.filter(|row| row.past.is_some()).count(), 21);
+}
+
+#[test]
+fn mass_messages_have_what_their_type_needs_and_somebody_to_go_to() {
+    let said = |body: Value| {
+        let endpoint = find("message/mass/sendall").expect("a row");
+        let findings = check(endpoint, &Given { body: Some(&body), ..Given::default() });
+        findings.into_iter().map(|finding| finding.field).collect::<Vec<_>>()
+    };
+    let all = json!({"is_to_all": true});
+    assert_eq!(said(json!({"filter": all, "msgtype": "image"})), ["images"]);
+    let images = json!({"media_ids": ["aaa", "bbb"]});
+    assert!(said(json!({"filter": all, "msgtype": "image", "images": images})).is_empty());
+    assert!(said(json!({"filter": all, "msgtype": "image", "image": {"media_id": "m"}})).is_empty());
+    assert_eq!(said(json!({"filter": all, "msgtype": "music"})), ["msgtype"]);
+    let text = |filter: Value| said(json!({"filter": filter, "msgtype": "text", "text": {"content": "x"}}));
+    assert_eq!(text(json!({"is_to_all": false})), ["filter.tag_id"]);
+    assert!(text(json!({"is_to_all": false, "tag_id": 2})).is_empty());
+    assert!(text(json!({"tag_id": 2})).is_empty());
+    assert_eq!(text(json!({})), ["filter.is_to_all"]);
 }
 
 #[test]

@@ -13,9 +13,12 @@ use super::{Failure, Options, Session, beside, output, print, print_line};
 use crate::api::endpoint::{Endpoint, Field, Kind, PAGES, Place, When};
 use crate::api::example::{Example, put};
 use crate::api::table::{SECTIONS, endpoints, find};
-use crate::api::{Download, Method};
+use crate::api::{Auth, Download, Method};
 use crate::http::query_pairs;
 use crate::spelling::did_you_mean;
+
+/// What nobody shall fetch by hand.
+const TOKENS: [&str; 2] = ["/cgi-bin/token", "/cgi-bin/stable_token"];
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -64,7 +67,7 @@ pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
             target.row.ok_or_else(|| Failure::Usage(format!("nothing is known of `{}`", target.path)))?;
         return print(explain(row).as_bytes());
     }
-    if ["/cgi-bin/token", "/cgi-bin/stable_token"].contains(&target.path) {
+    if TOKENS.contains(&target.path) {
         let why =
             "a token fetched by hand would make the one of all processes invalid; use `wxcgi token get`";
         return Err(Failure::Usage(why.to_owned()));
@@ -104,7 +107,7 @@ fn read_target(words: &[String]) -> Result<(Target<'_>, Query, &[String]), Failu
     let row = find(path);
     let path = row.map_or(path, |row| row.path);
     if row.is_none() {
-        let near = did_you_mean(path, endpoints().flat_map(|row| [row.path, row.name()]));
+        let near = did_you_mean(path, callable().flat_map(|row| [row.path, row.name()]));
         let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         if !path.starts_with('/') || method.is_none() {
             let cure = "write METHOD /PATH, or look it up by `wxcgi api --list`";
@@ -122,11 +125,12 @@ fn read_query(query: &str) -> Result<Query, Failure> {
     let text = |bytes: Cow<'_, [u8]>| String::from_utf8(bytes.into_owned()).ok();
     let pairs: Option<Query> =
         query_pairs(query.as_bytes()).map(|(name, value)| Some((text(name)?, text(value)?))).collect();
-    let query = pairs.ok_or_else(|| Failure::Usage("the query is not UTF-8".to_owned()))?;
-    if query.iter().any(|(name, _)| name == "access_token") {
-        return Err(Failure::Usage("leave `access_token` out: it is put in".to_owned()));
-    }
-    Ok(query)
+    pairs.ok_or_else(|| Failure::Usage("the query is not UTF-8".to_owned()))
+}
+
+/// The rows that can be called from here.
+fn callable() -> impl Iterator<Item = &'static Endpoint> {
+    endpoints().filter(|row| !TOKENS.contains(&row.path))
 }
 
 fn read_question<'q>(target: &Target<'_>, query: Query, rest: &'q [String]) -> Result<Question<'q>, Failure> {
@@ -144,6 +148,11 @@ fn read_question<'q>(target: &Target<'_>, query: Query, rest: &'q [String]) -> R
     }
     if question.body.is_none() && target.row.is_some_and(takes_body) {
         question.body = Some(json!({}));
+    }
+    // A login has one of its own, which its user gives.
+    let is_put_in = target.row.is_none_or(|row| row.auth == Auth::AccessToken);
+    if is_put_in && question.query.iter().any(|(name, _)| *name == "access_token") {
+        return Err(Failure::Usage("leave `access_token` out: it is put in".to_owned()));
     }
     Ok(question)
 }
@@ -316,6 +325,7 @@ fn describe(field: &Field) -> String {
         When::Is(other, values) => words.push(format!("with {other} = {}", values.join(" | "))),
         When::Without(other) => words.push(format!("without {other}")),
     }
+    words.extend(field.not_beside.map(|other| format!("instead of {other}")));
     let limit = field.limit.to_string();
     words.extend((!limit.is_empty()).then_some(limit));
     words.extend(field.obsolete.map(|why| format!("out of date: {why}")));
@@ -356,7 +366,6 @@ mod tests {
     fn a_target_that_would_leak_or_fail_is_refused() {
         for words in [
             &["GET", "https://example.com/cgi-bin/user/info"][..],
-            &["GET", "/cgi-bin/user/info?access_token=x"],
             &["tags/creat"],
             &["/cgi-bin/brand/new"],
             &["GET"],
@@ -364,6 +373,33 @@ mod tests {
         ] {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             assert!(matches!(read_target(&words), Err(Failure::Usage(_))), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn an_access_token_is_given_only_where_it_is_a_login_s() {
+        let query = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            let (target, query, rest) = read_target(&words).expect("a target");
+            read_question(&target, query, rest).map(|question| question.query.len())
+        };
+        for words in [
+            &["GET", "/cgi-bin/user/info?access_token=x"][..],
+            &["user/info", "openid=o", "access_token=x"],
+            &["GET", "/cgi-bin/brand/new", "access_token=x"],
+        ] {
+            assert!(matches!(query(words), Err(Failure::Usage(_))), "{words:?}");
+        }
+        for words in [&["GET", "/sns/userinfo?access_token=x"][..], &["sns/userinfo", "access_token=x"]] {
+            assert_eq!(query(words).expect("allowed"), 1);
+        }
+    }
+
+    #[test]
+    fn nobody_is_sent_to_what_cannot_be_called() {
+        for path in ["/cgi-bin/tokan", "/cgi-bin/foo", "stable_tokan"] {
+            let Err(Failure::Usage(why)) = read_target(&[path.to_owned()]) else { panic!("{path}") };
+            assert!(!why.contains("token"), "{why}");
         }
     }
 

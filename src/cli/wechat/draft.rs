@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::media::items;
-use super::output::{list, pretty};
+use super::output::{cell, list, need, pretty, text};
 use super::session::Question;
 use super::{Failure, Options, Session, paging};
 use crate::api::endpoint::Endpoint;
@@ -133,17 +133,20 @@ pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
         Command::Publish { media_id } => (PUBLISH, of(media_id)),
     };
     let Some(answer) = session.ask(row, &Question { body, ..Question::default() })? else { return Ok(()) };
-    session.show(&answer, |answer| match &args.command {
-        Command::List { .. } | Command::Show { .. } => pretty(answer),
-        Command::Add { .. } => answer["media_id"].as_str().unwrap_or_default().to_owned(),
-        Command::Update { .. } => "updated".to_owned(),
-        Command::Delete { .. } => "deleted".to_owned(),
-        Command::Count => answer["total_count"].to_string(),
+    let words = match &args.command {
+        Command::Update { .. } => return session.done(&answer, "updated"),
+        Command::Delete { .. } => return session.done(&answer, "deleted"),
+        Command::List { .. } | Command::Show { .. } => {
+            need(&answer, "news_item", Value::as_array).map(|_| pretty(&answer))?
+        }
+        Command::Add { .. } => need(&answer, "media_id", text)?.to_owned(),
+        Command::Count => need(&answer, "total_count", Value::as_u64)?.to_string(),
         Command::Publish { .. } => {
-            let id = super::output::cell(answer.get("publish_id"));
+            let id = need(&answer, "publish_id", Some).map(|id| cell(Some(id)))?;
             format!("publishing; ask with: wxcgi publish state {id}")
         }
-    })
+    };
+    session.show(&answer, |_| words)
 }
 
 pub(in crate::cli) fn run_publish(args: &PublishArgs) -> Result<(), Failure> {
@@ -157,11 +160,16 @@ pub(in crate::cli) fn run_publish(args: &PublishArgs) -> Result<(), Failure> {
         }
     };
     let Some(answer) = session.ask(row, &Question::body(body))? else { return Ok(()) };
-    session.show(&answer, |answer| match &args.command {
-        PublishCommand::List { .. } | PublishCommand::Show { .. } => pretty(answer),
-        PublishCommand::State { .. } => state(answer),
-        PublishCommand::Delete { .. } => "deleted".to_owned(),
-    })
+    let words = match &args.command {
+        PublishCommand::Delete { .. } => return session.done(&answer, "deleted"),
+        PublishCommand::List { .. } | PublishCommand::Show { .. } => {
+            need(&answer, "news_item", Value::as_array).map(|_| pretty(&answer))?
+        }
+        PublishCommand::State { .. } => {
+            need(&answer, "publish_status", Value::as_i64).map(|_| state(&answer))?
+        }
+    };
+    session.show(&answer, |_| words)
 }
 
 fn list_all(session: &Session, row: &'static Endpoint, id: &str, limit: usize) -> Result<(), Failure> {

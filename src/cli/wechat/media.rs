@@ -1,17 +1,19 @@
 //! `wxcgi media`: temporary media (临时素材) and permanent material (永久素材).
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value, json};
 
-use super::output::{Table, list};
+use super::output::{Table, list, need, text};
 use super::session::Question;
 use super::{Failure, Options, Session, api, paging};
 use crate::api::endpoint::Endpoint;
 use crate::api::format::Format;
 use crate::api::table::endpoint;
+use crate::files;
+use crate::rules::MediaKind;
 
 const UPLOAD: &Endpoint = endpoint("/cgi-bin/media/upload");
 const UPLOAD_PERMANENT: &Endpoint = endpoint("/cgi-bin/material/add_material");
@@ -44,8 +46,8 @@ enum Command {
         /// The file
         file: PathBuf,
         /// What it is [default: by its format]
-        #[arg(long = "type", value_enum)]
-        kind: Option<Kind>,
+        #[arg(long = "type", value_parser = kinds())]
+        kind: Option<MediaKind>,
         /// For good
         #[arg(long)]
         permanent: bool,
@@ -92,14 +94,6 @@ enum Command {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Kind {
-    Image,
-    Voice,
-    Video,
-    Thumb,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Listed {
     Image,
     Voice,
@@ -107,35 +101,30 @@ enum Listed {
     News,
 }
 
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Image => "image",
-            Self::Voice => "voice",
-            Self::Video => "video",
-            Self::Thumb => "thumb",
-        }
+/// What a file of this format is for.
+fn kind_of(format: Format) -> MediaKind {
+    match format {
+        Format::Jpeg | Format::Png | Format::Gif | Format::Bmp => MediaKind::Image,
+        Format::Amr | Format::Mp3 | Format::Wav | Format::Wma => MediaKind::Voice,
+        Format::Mp4 => MediaKind::Video,
     }
+}
 
-    /// What a file of this format is for.
-    fn of(format: Format) -> Self {
-        match format {
-            Format::Jpeg | Format::Png | Format::Gif | Format::Bmp => Self::Image,
-            Format::Amr | Format::Mp3 | Format::Wav | Format::Wma => Self::Voice,
-            Format::Mp4 => Self::Video,
-        }
-    }
+fn kind_of_file(path: &Path) -> Result<MediaKind, Failure> {
+    let unreadable = |error| Failure::Usage(format!("cannot read `{}`: {error}", path.display()));
+    let mut head = Vec::new();
+    let (file, _) = files::open(path).map_err(unreadable)?;
+    file.take(Format::HEAD as u64).read_to_end(&mut head).map_err(unreadable)?;
+    Format::of(&head).map(kind_of).ok_or_else(|| {
+        let cure = "WeChat takes JPEG, PNG, GIF, BMP, MP3, AMR, WAV, WMA, MP4";
+        Failure::Usage(format!("`{}` is of a format that is not known; {cure}", path.display()))
+    })
+}
 
-    fn of_file(path: &Path) -> Result<Self, Failure> {
-        let unreadable = |error| Failure::Usage(format!("cannot read `{}`: {error}", path.display()));
-        let mut head = Vec::new();
-        let file = File::open(path).map_err(unreadable)?;
-        file.take(Format::HEAD as u64).read_to_end(&mut head).map_err(unreadable)?;
-        Format::of(&head).map(Self::of).ok_or_else(|| {
-            let cure = "WeChat takes JPEG, PNG, GIF, BMP, MP3, AMR, WAV, WMA, MP4";
-            Failure::Usage(format!("`{}` is of a format that is not known; {cure}", path.display()))
-        })
-    }
+/// `image`, `voice`, …
+fn kinds() -> impl TypedValueParser<Value = MediaKind> {
+    let names = PossibleValuesParser::new(MediaKind::ALL.map(MediaKind::name));
+    names.try_map(|name| MediaKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or("no such kind"))
 }
 
 pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
@@ -160,14 +149,16 @@ pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
         Command::Delete { media_id } => {
             let question = Question::body(json!({"media_id": media_id}));
             let Some(answer) = session.ask(DELETE, &question)? else { return Ok(()) };
-            session.show(&answer, |_| "deleted".to_owned())
+            session.done(&answer, "deleted")
         }
         Command::Count => {
             let Some(answer) = session.ask(COUNT, &Question::default())? else { return Ok(()) };
-            session.show(&answer, |answer| {
-                let counts = ["image_count", "voice_count", "video_count", "news_count"];
-                Table::of([answer], &counts).for_people().replace("_count", "      ")
-            })
+            let counts = ["image_count", "voice_count", "video_count", "news_count"];
+            for count in counts {
+                need(&answer, count, Value::as_u64)?;
+            }
+            session
+                .show(&answer, |answer| Table::of([answer], &counts).for_people().replace("_count", "      "))
         }
     }
 }
@@ -188,9 +179,10 @@ fn upload(session: &Session, command: &Command) -> Result<(), Failure> {
         let Some(answer) = session.ask(UPLOAD_INLINE, &Question::default().file("media", file))? else {
             return Ok(());
         };
-        return session.show(&answer, |answer| answer["url"].as_str().unwrap_or_default().to_owned());
+        let url = need(&answer, "url", text)?;
+        return session.show(&answer, |_| url.to_owned());
     }
-    let kind = kind.map_or_else(|| Kind::of_file(file), Ok)?;
+    let kind = kind.map_or_else(|| kind_of_file(file), Ok)?;
     let mut question = Question::query([("type", kind.name())]).file("media", file);
     if title.is_some() || introduction.is_some() {
         let (title, introduction) =
@@ -199,9 +191,8 @@ fn upload(session: &Session, command: &Command) -> Result<(), Failure> {
     }
     let row = if *permanent { UPLOAD_PERMANENT } else { UPLOAD };
     let Some(answer) = session.ask(row, &question)? else { return Ok(()) };
-    session.show(&answer, |answer| {
-        // For a thumb WeChat calls it otherwise.
-        let id = answer.get("media_id").or_else(|| answer.get("thumb_media_id"));
-        id.and_then(Value::as_str).unwrap_or_default().to_owned()
-    })
+    // For a thumb WeChat calls it otherwise.
+    let name = if answer.get("thumb_media_id").is_some() { "thumb_media_id" } else { "media_id" };
+    let id = need(&answer, name, text)?;
+    session.show(&answer, |_| id.to_owned())
 }

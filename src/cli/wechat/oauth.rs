@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::output::pretty;
+use super::output::{need, pretty, text};
 use super::session::Question;
 use super::{Failure, Options, Session, print_line};
 use crate::api::endpoint::Endpoint;
@@ -77,9 +77,9 @@ pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
 fn exchange(session: &Session, code: &str, user: bool, tokens: bool) -> Result<(), Failure> {
     let query = Question::query([("code", code), ("grant_type", "authorization_code")]);
     let Some(mut answer) = session.ask(CODE, &query)? else { return Ok(()) };
+    let openid = need(&answer, "openid", text)?.to_owned();
     if user {
-        let text = |name: &str| answer[name].as_str().unwrap_or_default();
-        let (token, openid) = (text("access_token").to_owned(), text("openid").to_owned());
+        let token = need(&answer, "access_token", text)?.to_owned();
         let query = Question::query([("access_token", &token), ("openid", &openid), ("lang", "zh_CN")]);
         answer["user"] = session.ask(USER, &query)?.unwrap_or_default();
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
 use super::Failure;
+use crate::logging::shown_up_to;
 
 /// JSON with a line a value.
 pub(super) fn pretty(value: &Value) -> String {
@@ -59,7 +60,7 @@ impl Table {
     /// In columns, for a person.
     pub(super) fn for_people(&self) -> String {
         let lines = || std::iter::once(&self.head).chain(&self.rows);
-        let shown = |text: &str| text.replace(['\n', '\r', '\t'], " ");
+        let shown = |text: &str| text.replace(char::is_control, " ");
         let widths: Vec<_> = (0..self.head.len())
             .map(|column| lines().map(|line| shown(&line[column]).width()).max().unwrap_or(0))
             .collect();
@@ -89,10 +90,37 @@ impl Table {
     }
 }
 
+/// What `read` makes of what an answer has below `name`: a name, or a pointer as `/content/title`. An answer without it is
+/// none that WeChat gives, and nobody knows whether anything is done.
+pub(super) fn need<'v, T>(
+    answer: &'v Value,
+    name: &str,
+    read: impl FnOnce(&'v Value) -> Option<T>,
+) -> Result<T, Failure> {
+    let found = if name.starts_with('/') { answer.pointer(name) } else { answer.get(name) };
+    found.filter(|value| !value.is_null()).and_then(read).ok_or_else(|| {
+        let name = name.trim_start_matches('/').replace('/', ".");
+        // Only the names: there may be tokens in it.
+        let names = answer.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+        let names = shown_up_to(&names.collect::<Vec<_>>().join(", "), 200);
+        Failure::Failed(format!("the answer is none of WeChat's: it has no good `{name}`, but {names}"))
+    })
+}
+
+/// A text that is not empty.
+pub(super) fn text(value: &Value) -> Option<&str> {
+    value.as_str().filter(|text| !text.is_empty())
+}
+
+/// Lines without what would move the cursor of a terminal or change its colours: users choose their names.
+pub(super) fn harmless(lines: &str) -> String {
+    lines.replace(|letter: char| letter.is_control() && letter != '\n', "\u{fffd}")
+}
+
 /// A line for each.
 pub(super) fn lines(things: impl IntoIterator<Item = impl Display>) -> String {
     things.into_iter().fold(String::new(), |mut text, thing| {
-        let _ = writeln!(text, "{thing}");
+        let _ = writeln!(text, "{}", harmless(&thing.to_string()));
         text
     })
 }
@@ -116,6 +144,26 @@ mod tests {
         let table = Table::of(&tags, &["id", "name", "count"]);
         assert_eq!(table.for_people(), "id   name    count\n2    星标组  0\n134  a b     12\n");
         assert_eq!(table.csv().unwrap(), "id,name,count\n2,星标组,0\n134,\"a\nb\",12\n");
+    }
+
+    #[test]
+    fn what_users_write_does_nothing_to_a_terminal() {
+        let names = ["\u{1b}[31mred\u{9b}1m", "a\rb\u{7f}"];
+        let table = Table::of(&names.map(|name| json!({"name": name})), &["name"]);
+        assert!(!table.for_people().contains(|letter: char| letter.is_control() && letter != '\n'));
+        assert_eq!(lines(names), "\u{fffd}[31mred\u{fffd}1m\na\u{fffd}b\u{fffd}\n");
+    }
+
+    #[test]
+    fn an_answer_without_what_it_must_have_is_a_failure_that_shows_no_value() {
+        let answer = json!({"access_token": "hunter2", "id": null, "empty": "", "tag": {"id": 7}});
+        assert_eq!(need(&answer, "/tag/id", Value::as_u64).unwrap(), 7);
+        for (name, told) in [("id", "`id`"), ("empty", "`empty`"), ("/tag/id", "`tag.id`"), ("/a/b", "`a.b`")]
+        {
+            let Err(Failure::Failed(why)) = need(&answer, name, text) else { panic!("{name}") };
+            let expected = format!("it has no good {told}, but `access_token, empty, id, tag`");
+            assert!(why.ends_with(&expected) && !why.contains("hunter2"), "{why}");
+        }
     }
 
     #[test]

@@ -1,22 +1,26 @@
 //! Lists that WeChat gives in pages, and lists that it takes in batches.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
+use super::output::need;
 use super::session::{Question, Session};
 use super::{Failure, output};
 use crate::api::endpoint::{Endpoint, Field, Limit, Place};
 
-/// The openids behind `after`, a page at a time, until there are no more or `page` says so. `page` gets the openids
-/// and how many there are in all.
+/// The openids behind `after`, a page at a time, until there are no more. `page` gets the openids and the whole
+/// answer.
 pub(super) fn openids(
     session: &Session,
     endpoint: &'static Endpoint,
     base: &Value,
     after: &str,
-    mut page: impl FnMut(&[Value], u64) -> Result<(), Failure>,
+    mut page: impl FnMut(&[Value], &Value) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let cursor = cursor_of(endpoint);
     let mut next = after.to_owned();
+    let mut seen = HashSet::new();
     loop {
         let question = if cursor.place == Place::Query {
             let query = if next.is_empty() { Vec::new() } else { vec![(cursor.path, next.clone())] };
@@ -27,16 +31,24 @@ pub(super) fn openids(
             Question::body(body)
         };
         let Some(answer) = session.ask(endpoint, &question)? else { return Ok(()) };
-        let openids = output::list(&answer, "/data/openid");
-        let total = answer.get("total").or_else(|| answer.get("count")).and_then(Value::as_u64);
-        page(openids, total.unwrap_or(openids.len() as u64))?;
-        let following = answer.get("next_openid").and_then(Value::as_str).unwrap_or_default();
-        // The last page has none; who stays where he was would go round for ever.
-        if openids.is_empty() || following.is_empty() || following == next {
+        // The last page may have nothing else.
+        if need(&answer, "count", Value::as_u64)? == 0 {
+            return page(&[], &answer);
+        }
+        let openids = need(&answer, "/data/openid", openids_in)?;
+        let following = need(&answer, "next_openid", Value::as_str)?;
+        page(openids, &answer)?;
+        // Who comes by a place again would go round for ever.
+        seen.insert(std::mem::replace(&mut next, following.to_owned()));
+        if next.is_empty() || seen.contains(&next) {
             return Ok(());
         }
-        following.clone_into(&mut next);
     }
+}
+
+fn openids_in(list: &Value) -> Option<&[Value]> {
+    let openids = list.as_array().filter(|openids| !openids.is_empty())?;
+    openids.iter().all(Value::is_string).then_some(openids)
 }
 
 /// `next_openid`, `begin_openid`
@@ -61,7 +73,7 @@ pub(super) fn offsets(
         let Some(answer) = session.ask(endpoint, &Question::body(body))? else { return Ok(None) };
         let items = output::list(&answer, "item");
         all.extend_from_slice(items);
-        let total = answer.get("total_count").and_then(Value::as_u64).unwrap_or(0);
+        let total = need(&answer, "total_count", Value::as_u64)?;
         if items.is_empty() || all.len() >= max || all.len() as u64 >= total {
             return Ok(Some(json!({"total_count": total, "item_count": all.len(), "item": all})));
         }
@@ -89,7 +101,11 @@ pub(super) fn batches(
     for (at, batch) in elements.chunks(batch_size(endpoint, list)).enumerate() {
         let mut body = body.clone();
         body[list] = json!(batch);
-        session.ask(endpoint, &Question::body(body)).map_err(|failure| {
+        let answered = session.ask(endpoint, &Question::body(body)).and_then(|answer| match answer {
+            Some(answer) => need(&answer, "errcode", |_| Some(())),
+            None => Ok(()),
+        });
+        answered.map_err(|failure| {
             let done = at * batch_size(endpoint, list);
             match failure {
                 Failure::Failed(why) if done > 0 => {

@@ -8,10 +8,12 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use serde_json::{Value, json};
 
+use super::output::{need, text};
 use super::session::Question;
 use super::{Failure, Options, Session};
 use crate::api::endpoint::Endpoint;
 use crate::api::table::endpoint;
+use crate::logging::shown;
 
 const CREATE: &Endpoint = endpoint("/cgi-bin/qrcode/create");
 
@@ -55,8 +57,9 @@ pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
     let session = Session::open(&args.options)?;
     let Command::Create { png, quiet, .. } = &args.command;
     let Some(answer) = session.ask(CREATE, &Question::body(body(&args.command)?))? else { return Ok(()) };
-    let url = answer["url"].as_str().unwrap_or_default();
-    let code = QrCode::new(url).map_err(|error| Failure::Failed(format!("no code of `{url}`: {error}")))?;
+    let url = need(&answer, "url", text)?;
+    let code =
+        QrCode::new(url).map_err(|error| Failure::Failed(format!("no code of {}: {error}", shown(url))))?;
     if let Some(path) = png {
         write_png(&code, path)
             .map_err(|error| Failure::Failed(format!("cannot write `{}`: {error}", path.display())))?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::output::pretty;
+use super::output::{need, pretty};
 use super::session::Question;
 use super::{Failure, Options, Session};
 use crate::api::endpoint::Endpoint;
@@ -65,11 +65,17 @@ pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
         Command::Rid { rid } => (RID, Some(json!({"rid": rid}))),
     };
     let Some(answer) = session.ask(row, &Question { body, ..Question::default() })? else { return Ok(()) };
-    session.show(&answer, |answer| match &args.command {
-        Command::Get { .. } => words(answer),
-        Command::Clear { .. } => "cleared".to_owned(),
-        Command::Rid { .. } => pretty(&answer["request"]),
-    })
+    match &args.command {
+        Command::Get { .. } => {
+            need(&answer, "/quota/remain", Value::as_i64)?;
+            session.show(&answer, words)
+        }
+        Command::Clear { .. } => session.done(&answer, "cleared"),
+        Command::Rid { .. } => {
+            let request = need(&answer, "request", Some)?;
+            session.show(&answer, |_| pretty(request))
+        }
+    }
 }
 
 fn words(answer: &Value) -> String {

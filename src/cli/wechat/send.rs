@@ -56,7 +56,7 @@ pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
         (SEND, message(args)?, "sent")
     };
     match session.ask(row, &Question::body(body))? {
-        Some(answer) => session.show(&answer, |_| done.to_owned()),
+        Some(answer) => session.done(&answer, done),
         None => Ok(()),
     }
 }

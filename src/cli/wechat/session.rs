@@ -1,25 +1,25 @@
 //! A command's way to WeChat: the account of the config, the checks, a dry run, the call.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use jiff::{Timestamp, tz};
 use serde_json::{Value, json};
 
+use super::output::need;
 use super::progress::Transfer;
 use super::{Failure, Options, find_config, output, print_line};
-use crate::api::check::{FileFacts, Finding, Given, Severity, check, check_account};
+use crate::api::check::{FileFacts, Finding, Given, Severity, check, check_account, check_date};
 use crate::api::endpoint::{Endpoint, Repeat};
 use crate::api::format::Format;
-use crate::api::{Api, ApiError, Auth, Body, Call, Download, Method, Multipart};
+use crate::api::{Api, ApiError, Auth, Body, Call, Download, Method, Multipart, SECRET_PARAMETERS};
 use crate::cli::api_of;
 use crate::cli::sign::percent_encode;
 use crate::config::Config;
 use crate::config::load::load;
-
-/// What the query of a call may hold that nobody else should see.
-const SECRETS: [&str; 5] = ["access_token", "secret", "appsecret", "refresh_token", "code"];
+use crate::files;
+use crate::wechat::errcode::{Meaning, Verdict, verdict};
 
 /// One command's dealings with WeChat.
 #[derive(Debug)]
@@ -114,13 +114,33 @@ impl Session {
         if self.dry_run {
             return self.rehearse(target, question).map(|()| None);
         }
+        self.send(target, question, file.as_ref()).map(Some)
+    }
+
+    /// Asks WeChat for what changes nothing there, in a dry run too.
+    pub(super) fn look_up<'t>(
+        &self,
+        target: impl Into<Target<'t>>,
+        question: &Question<'_>,
+    ) -> Result<Value, Failure> {
+        let target = target.into();
+        let file = self.examine(target, question)?;
+        self.send(target, question, file.as_ref())
+    }
+
+    fn send(
+        &self,
+        target: Target<'_>,
+        question: &Question<'_>,
+        file: Option<&Upload<'_>>,
+    ) -> Result<Value, Failure> {
         let query = question.query_texts();
         let description = question.body.as_ref().and_then(|body| body.get("description"));
         let description = description.map(ToString::to_string);
-        let opened = file.as_ref().map(|file| (file, Transfer::of(file.bytes)));
+        let opened = file.map(|file| (file, Transfer::of(file.bytes)));
         let open = || -> io::Result<Box<dyn Read>> {
             let Some((file, transfer)) = &opened else { return Ok(Box::new(io::empty())) };
-            Ok(Box::new(transfer.wrap_read(File::open(file.path)?)))
+            Ok(Box::new(transfer.wrap_read(files::open(file.path)?.0)))
         };
         let body = match (&opened, &question.body) {
             (Some((file, _)), _) => Body::Multipart(Multipart {
@@ -136,7 +156,7 @@ impl Session {
             (None, None) => Body::None,
         };
         let answer = self.api()?.call(&call_of(target, &query, body, question));
-        answer.map(Some).map_err(|error| self.failed(&error))
+        answer.map_err(|error| self.failed(&error))
     }
 
     /// Asks for a file and writes it to `sink`.
@@ -167,8 +187,14 @@ impl Session {
         }
         match words(answer) {
             text if text.is_empty() => Ok(()),
-            text => print_line(text.trim_end_matches('\n')),
+            text => print_line(output::harmless(&text).trim_end_matches('\n')),
         }
+    }
+
+    /// Prints `word` for something done, if WeChat says that it is.
+    pub(super) fn done(&self, answer: &Value, word: &str) -> Result<(), Failure> {
+        need(answer, "errcode", Some)?;
+        self.show(answer, |answer| done(answer, word))
     }
 
     /// Looks at a call before it is sent: warnings are told, violations end it.
@@ -183,7 +209,11 @@ impl Session {
             file.as_ref().map(|file| FileFacts { name: file.part, format: file.format, bytes: file.bytes });
         let query = question.query_texts();
         let given = Given { query: &query, body: question.body.as_ref(), file: facts };
-        let findings = check_account(row, &self.config.account.kinds()).into_iter().chain(check(row, &given));
+        let today = Timestamp::now().to_zoned(tz::offset(8).to_time_zone()).date();
+        let findings = check_account(row, &self.config.account.kinds())
+            .into_iter()
+            .chain(check(row, &given))
+            .chain(question.body.as_ref().and_then(|body| check_date(row, body, today)));
         let (violations, warnings): (Vec<Finding>, Vec<Finding>) =
             findings.partition(|finding| finding.severity == Severity::Violation && !self.unchecked);
         for warning in warnings {
@@ -207,7 +237,7 @@ impl Session {
             Auth::None => Vec::new(),
         };
         parts.extend(question.query.iter().map(|(name, value)| {
-            if SECRETS.contains(name) {
+            if SECRET_PARAMETERS.contains(name) {
                 format!("{name}=***")
             } else {
                 format!("{name}={}", percent_encode(value))
@@ -245,6 +275,13 @@ impl Session {
     }
 }
 
+/// `word`, and what WeChat says if it was so before.
+pub(super) fn done(answer: &Value, word: &str) -> String {
+    let Verdict::Refused { errcode, .. } = verdict(answer) else { return word.to_owned() };
+    let why = Meaning::of(errcode).map_or("", |meaning| meaning.sentence);
+    format!("{word} before ({errcode}: {why})")
+}
+
 fn call_of<'c>(
     target: Target<'c>,
     query: &'c [(&'c str, &'c str)],
@@ -273,11 +310,7 @@ struct Upload<'f> {
 impl<'f> Upload<'f> {
     fn look_at(part: &'static str, path: &'f Path) -> Result<Self, Failure> {
         let unreadable = |error| Failure::Usage(format!("cannot read `{}`: {error}", path.display()));
-        let mut file = File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(Failure::Usage(format!("`{}` is no file", path.display())));
-        }
+        let (mut file, metadata) = files::open(path).map_err(unreadable)?;
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(Format::HEAD as u64).read_to_end(&mut head).map_err(unreadable)?;
         let format = Format::of(&head);

@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan, tz};
 use serde_json::{Value, json};
 
-use super::output::{Table, list};
+use super::output::{Table, need};
 use super::session::Question;
 use super::{Failure, Options, Session, print, progress};
 use crate::api::endpoint::{Endpoint, Most};
@@ -141,7 +141,7 @@ fn fetch(
     for (begin, end) in spans {
         let dates = json!({"begin_date": begin.to_string(), "end_date": end.to_string()});
         if let Some(answer) = session.ask(row, &Question::body(dates))? {
-            figures.extend_from_slice(list(&answer, "list"));
+            figures.extend_from_slice(need(&answer, "list", Value::as_array)?);
         }
         bar.inc(1);
     }
@@ -162,7 +162,8 @@ fn plots(figures: &[Value]) -> String {
         let when = hour.map_or_else(|| date.to_owned(), |hour| format!("{date} {:02}:00", hour / 100));
         for (name, value) in figure.iter().filter(|(name, _)| !KEYS.contains(&name.as_str())) {
             if let Some(value) = value.as_i64() {
-                *charts.entry(name).or_default().entry(when.clone()).or_default() += value;
+                let sum = charts.entry(name).or_default().entry(when.clone()).or_default();
+                *sum = sum.saturating_add(value);
             }
         }
     }
@@ -172,7 +173,7 @@ fn plots(figures: &[Value]) -> String {
 
 fn chart(bars: &BTreeMap<String, i64>) -> String {
     const WIDTH: i64 = 40;
-    let most = bars.values().map(|value| value.abs()).max().unwrap_or(0).max(1);
+    let most = bars.values().map(|value| value.saturating_abs()).max().unwrap_or(0).max(1);
     let digits = bars.values().map(|value| value.to_string().len()).max().unwrap_or(1);
     let mut text = String::new();
     for (when, value) in bars {

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use serde_json::{Value, json};
 
-use super::output::{Table, list};
+use super::output::{Table, list, need};
 use super::session::Question;
 use super::{Failure, Options, Session, output, paging, print, print_line};
 use crate::api::endpoint::Endpoint;
@@ -98,6 +98,12 @@ pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
         Command::Delete { tag } => (DELETE, Some(json!({"tag": {"id": id_of(&session, tag)?}})), "deleted"),
     };
     let Some(answer) = session.ask(row, &Question { body, ..Question::default() })? else { return Ok(()) };
+    match &args.command {
+        Command::List => drop(need(&answer, "tags", Value::as_array)?),
+        Command::Of { .. } => drop(need(&answer, "tagid_list", Value::as_array)?),
+        Command::Create { .. } => drop(need(&answer, "/tag/id", Value::as_u64)?),
+        _ => return session.done(&answer, done),
+    }
     session.show(&answer, |answer| match &args.command {
         Command::List => Table::of(list(answer, "tags"), &["id", "name", "count"]).for_people(),
         Command::Of { .. } => output::lines(list(answer, "tagid_list")),
@@ -111,11 +117,8 @@ fn id_of(session: &Session, tag: &str) -> Result<i64, Failure> {
     if let Ok(id) = tag.parse() {
         return Ok(id);
     }
-    if session.is_dry_run() {
-        return Err(Failure::Usage(format!("a dry run asks nobody for the number of `{tag}`; give it")));
-    }
-    let tags = session.ask(LIST, &Question::default())?.unwrap_or_default();
-    let tags = list(&tags, "tags");
+    let tags = session.look_up(LIST, &Question::default())?;
+    let tags = need(&tags, "tags", Value::as_array)?;
     let found = tags.iter().find(|found| found["name"] == tag).and_then(|found| found["id"].as_i64());
     found.ok_or_else(|| {
         let names: Vec<_> = tags.iter().filter_map(|tag| tag["name"].as_str()).collect();

@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::output::{Table, list};
+use super::output::{Table, need, text};
 use super::session::Question;
 use super::{Failure, Options, Session};
 use crate::api::endpoint::Endpoint;
 use crate::api::table::endpoint;
+use crate::wechat::errcode::{Verdict, verdict};
 
 const SEND: &Endpoint = endpoint("/cgi-bin/message/template/send");
 const LIST: &Endpoint = endpoint("/cgi-bin/template/get_all_private_template");
@@ -76,12 +77,23 @@ pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
         Command::Delete { template_id } => (DELETE, Question::body(json!({"template_id": template_id}))),
     };
     let Some(answer) = session.ask(row, &question)? else { return Ok(()) };
-    session.show(&answer, |answer| match &args.command {
-        Command::Send { .. } => format!("sent; msgid {}", answer["msgid"]),
-        Command::List => words(list(answer, "template_list")),
-        Command::Add { .. } => answer["template_id"].as_str().unwrap_or_default().to_owned(),
-        Command::Delete { .. } => "deleted".to_owned(),
-    })
+    match &args.command {
+        Command::Send { .. } => match answer.get("msgid") {
+            Some(msgid) => session.done(&answer, &format!("sent; msgid {msgid}")),
+            // An attempt whose answer was lost has sent it.
+            None if verdict(&answer) != Verdict::Success => session.done(&answer, "sent"),
+            None => need(&answer, "msgid", Value::as_u64).map(drop),
+        },
+        Command::List => {
+            let templates = need(&answer, "template_list", Value::as_array)?;
+            session.show(&answer, |_| words(templates))
+        }
+        Command::Add { .. } => {
+            let id = need(&answer, "template_id", text)?;
+            session.show(&answer, |_| id.to_owned())
+        }
+        Command::Delete { .. } => session.done(&answer, "deleted"),
+    }
 }
 
 fn message(command: &Command) -> Result<Value, Failure> {

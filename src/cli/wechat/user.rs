@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::output::{Table, cell, lines, list};
+use super::output::{Table, cell, lines, need, text};
 use super::session::Question;
 use super::tag::{self, read_openids, report};
 use super::{Failure, Options, Session, paging, print};
@@ -94,7 +94,7 @@ pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
         Command::Remark { openid, remark } => {
             let question = Question::body(json!({"openid": openid, "remark": remark}));
             let Some(answer) = session.ask(REMARK, &question)? else { return Ok(()) };
-            session.show(&answer, |_| "remarked".to_owned())
+            session.done(&answer, "remarked")
         }
         Command::Blacklist => list_openids(&session, BLACKLIST),
         Command::Block { openids } => change(&session, BLOCK, openids, "blocked"),
@@ -127,12 +127,13 @@ fn info(session: &Session, openids: &[String]) -> Result<(), Failure> {
     if let [openid] = openids {
         let question = Question::query([("openid", openid.as_str()), ("lang", "zh_CN")]);
         let Some(answer) = session.ask(INFO, &question)? else { return Ok(()) };
+        need(&answer, "openid", text)?;
         return session.show(&answer, one);
     }
     let mut users = Vec::new();
     for batch in openids.chunks(paging::batch_size(INFOS, "user_list")) {
         let Some(answer) = session.ask(INFOS, &infos(batch))? else { continue };
-        users.extend_from_slice(list(&answer, "user_info_list"));
+        users.extend_from_slice(need(&answer, "user_info_list", Value::as_array)?);
     }
     if session.is_dry_run() {
         return Ok(());

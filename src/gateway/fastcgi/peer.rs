@@ -60,6 +60,8 @@ pub(super) struct Peer {
     pub(super) ending: bool,
     /// The peer has ended its side.
     pub(super) gone: bool,
+    /// Of its last request.
+    pub(super) serial: u64,
     place: usize,
     /// Differs from one use of a place to the next, so that a late event of an earlier one is told apart.
     generation: usize,
@@ -89,6 +91,7 @@ impl Peer {
             awaiting: None,
             ending: false,
             gone: false,
+            serial: 0,
             place,
             generation: 0,
             shed: false,
@@ -356,7 +359,8 @@ impl Peers {
             return None;
         }
         let spare = self.waiting().filter(|peer| peer.is_spare());
-        let token = spare.min_by_key(|peer| peer.since)?.token();
+        // Several may have been answered in one turn of the loop, at one time as it seems.
+        let token = spare.min_by_key(|peer| (peer.since, peer.serial))?.token();
         self.take(token)
     }
 

@@ -20,8 +20,8 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// A store of `account`, whose keys there begin with `prefix`. To connect, and for each answer, a call waits for the
-    /// time `timeout` at most.
+    /// A store of `account`, whose keys there begin with `prefix`. To connect, and for each piece of an answer, a call
+    /// waits for the time `timeout` at most.
     #[must_use]
     pub fn new(address: Address, timeout: Duration, prefix: &str, account: &str) -> Self {
         // The braces make all keys of an account belong together, where Redis is asked to spread them over several.

@@ -4,6 +4,7 @@
 use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use super::Seen;
 
@@ -13,6 +14,8 @@ pub(super) enum Ending {
     Answer(Vec<u8>),
     /// These bytes, and the end of the connection.
     BreakOff(Vec<u8>),
+    /// These bytes one by one, with a pause before each, and the next request.
+    Drip(Vec<u8>, Duration),
 }
 
 /// Listens at a port of this machine, and answers each request by `answer`, as long as it gives one.
@@ -34,6 +37,13 @@ fn serve(stream: TcpStream, answer: impl Fn(&Seen) -> Option<Ending>) -> io::Res
     while let Some(seen) = read(&mut reader)? {
         match answer(&seen) {
             Some(Ending::Answer(bytes)) => reader.get_mut().write_all(&bytes)?,
+            Some(Ending::Drip(bytes, pause)) => {
+                reader.get_mut().set_nodelay(true)?;
+                for byte in bytes {
+                    thread::sleep(pause);
+                    reader.get_mut().write_all(&[byte])?;
+                }
+            }
             Some(Ending::BreakOff(bytes)) => return reader.get_mut().write_all(&bytes),
             None => return Ok(()),
         }

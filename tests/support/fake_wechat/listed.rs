@@ -5,13 +5,13 @@
 //! eight hundred people on its blacklist.
 
 use serde_json::{Value, json};
-use wxcgi::api::check::{FileFacts, Given, Severity, check};
+use wxcgi::api::check::{FileFacts, Given, Severity, check, check_date};
 use wxcgi::api::endpoint::{Endpoint, Place};
 use wxcgi::api::format::Format;
 use wxcgi::api::table::endpoints;
 
 use super::tokens::Refusal;
-use super::{Reply, Seen};
+use super::{Reply, Seen, form, strict};
 
 /// More than a page has.
 pub(crate) const FOLLOWERS: usize = 10_250;
@@ -54,10 +54,7 @@ fn examine(row: &Endpoint, seen: &Seen) -> Result<Value, Refusal> {
         }
         None if row.raw.is_some() => (Value::from(String::from_utf8_lossy(&seen.body).into_owned()), None),
         None if seen.body.is_empty() => (json!({}), None),
-        None if seen.body.windows(2).any(|pair| pair == b"\\u") => {
-            return Err((47002, "do not use unicode escapes"));
-        }
-        None => (seen.json()?, None),
+        None => (strict::json(seen)?, None),
     };
     let facts = part.zip(file.as_ref()).map(|(part, file)| FileFacts {
         name: part.path,
@@ -65,7 +62,9 @@ fn examine(row: &Endpoint, seen: &Seen) -> Result<Value, Refusal> {
         bytes: file.len() as u64,
     });
     let findings = check(row, &Given { query: &query, body: Some(&body), file: facts });
-    match findings.into_iter().find(|finding| finding.severity == Severity::Violation) {
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::offset(8).to_time_zone()).date();
+    let mut findings = findings.into_iter().chain(check_date(row, &body, today));
+    match findings.find(|finding| finding.severity == Severity::Violation) {
         Some(finding) => Err((finding.errcode, "the stand-in's table says no")),
         None => Ok(body),
     }
@@ -73,27 +72,14 @@ fn examine(row: &Endpoint, seen: &Seen) -> Result<Value, Refusal> {
 
 /// The `description` and the file of a form.
 fn read_form(seen: &Seen, part: &str) -> Result<(Value, Vec<u8>), Refusal> {
-    const MISSING: Refusal = (41005, "media data missing");
-    let kind = seen.header("content-type").and_then(|it| it.strip_prefix("multipart/form-data; boundary="));
-    let boundary = format!("--{}", kind.ok_or(MISSING)?.trim_matches('"'));
-    let (mut body, mut file) = (json!({}), None);
-    for piece in split(&seen.body, boundary.as_bytes()) {
-        let Some(at) = piece.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&piece[..at]).into_owned();
-        let content = piece[at + 4..].strip_suffix(b"\r\n").unwrap_or(&piece[at + 4..]);
-        if head.contains("name=\"description\"") {
-            body = json!({"description": serde_json::from_slice::<Value>(content).map_err(|_| (47001, "data format error"))?});
-        } else if head.contains(&format!("name=\"{part}\"; filename=\"")) && head.contains("Content-Type: ") {
-            file = Some(content.to_vec());
-        }
+    let parts = form::read(seen)?;
+    let file = form::file(&parts, part)?.to_vec();
+    let description = parts.iter().find(|part| part.name == "description" && part.filename.is_none());
+    let description = description.map(|part| serde_json::from_slice::<Value>(&part.content));
+    match description.transpose().map_err(|_| (47001, "data format error"))? {
+        Some(description) => Ok((json!({"description": description}), file)),
+        None => Ok((json!({}), file)),
     }
-    file.map(|file| (body, file)).ok_or(MISSING)
-}
-
-fn split<'b>(bytes: &'b [u8], boundary: &[u8]) -> Vec<&'b [u8]> {
-    let places = bytes.windows(boundary.len()).enumerate().filter(|(_, window)| *window == boundary);
-    let places: Vec<_> = places.map(|(at, _)| at).collect();
-    places.windows(2).map(|pair| &bytes[pair[0] + boundary.len()..pair[1]]).collect()
 }
 
 fn openids(from: usize, to: usize) -> Vec<String> {
@@ -188,9 +174,6 @@ fn content(row: &Endpoint, seen: &Seen, body: &Value) -> Value {
         }
         "freepublish/get" => json!({"publish_id": "100000001", "publish_status": 0, "article_id": "ARTICLE",
             "article_detail": {"count": 1, "item": [{"idx": 1, "article_url": "https://mp.weixin.qq.com/s/x"}]}}),
-        "openapi/quota/get" => json!({"errcode": 0, "errmsg": "ok",
-            "quota": {"daily_limit": 500_000, "used": 12, "remain": 499_988},
-            "rate_limit": {"call_count": 1000, "refresh_second": 60}}),
         "openapi/rid/get" => json!({"errcode": 0, "errmsg": "ok", "request": {"invoke_time": 1_635_156_704,
             "cost_in_ms": 30, "request_url": "access_token=50_Im7xxxx", "response_body": "{}", "client_ip": "203.0.113.7"}}),
         "sns/userinfo" => json!({"openid": seen.param("openid"), "nickname": "猫", "privilege": []}),

@@ -1,12 +1,16 @@
 //! A stand-in for `api.weixin.qq.com`, as strict as the original: it looks at every access_token, answers errors with
 //! HTTP 200 and a rid, counts what it was asked, and can be as slow, busy and broken as a net can be.
 //!
-//! What it knows of each endpoint beyond the access_token stands in [`endpoints`].
+//! What it knows of each endpoint beyond the access_token and the quotas stands in [`endpoints`] and [`listed`], which
+//! follows the program's own table; [`strict`] does not. Clients that others wrote run against it too (`tests/api_peers.rs`).
 
 mod endpoints;
+mod form;
 mod http;
 mod listed;
 mod menus;
+mod quotas;
+mod strict;
 mod tokens;
 
 use std::collections::VecDeque;
@@ -43,6 +47,9 @@ struct Shared {
 struct State {
     tokens: Tokens,
     menus: menus::Menus,
+    quotas: quotas::Quotas,
+    /// `"errcode": "0"`, as WeChat does it at times.
+    errcodes_as_texts: bool,
     seen: Vec<Seen>,
     troubles: VecDeque<(String, Trouble)>,
     /// Answers to this path wait.
@@ -75,10 +82,14 @@ pub(crate) enum Trouble {
     Redirect(String),
     /// The connection ends in the middle of the answer.
     Cut,
+    /// The answer without its end, on a connection that stays.
+    Stall,
     /// Nothing, until the stand-in ends.
     Hang,
     /// This body.
     Body(Vec<u8>),
+    /// The answer, a byte at a time, with so long a pause before each.
+    Drip(Duration),
 }
 
 /// An answer as it leaves.
@@ -112,14 +123,35 @@ impl Reply {
         let content_type = "text/plain".to_owned();
         Self { content_type, disposition: None, body: value.to_string().into_bytes() }
     }
+
+    fn with_errcode_as_text(self) -> Self {
+        match serde_json::from_slice::<Value>(&self.body) {
+            Ok(mut value) if value["errcode"].is_i64() => {
+                value["errcode"] = json!(value["errcode"].to_string());
+                Self { body: value.to_string().into_bytes(), ..self }
+            }
+            _ => self,
+        }
+    }
 }
 
 impl FakeWechat {
     /// Starts it at a port of its own.
     pub(crate) fn start() -> Self {
         let (tokens, seen, troubles) = (Tokens::new(), Vec::new(), VecDeque::new());
-        let menus = menus::Menus::default();
-        let state = State { tokens, menus, seen, troubles, held: None, shut_out: false, ended: false };
+        let (menus, quotas) = (menus::Menus::default(), quotas::Quotas::default());
+        let errcodes_as_texts = false;
+        let state = State {
+            tokens,
+            menus,
+            quotas,
+            errcodes_as_texts,
+            seen,
+            troubles,
+            held: None,
+            shut_out: false,
+            ended: false,
+        };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let inside = Arc::clone(&shared);
         let port = http::listen(move |seen| inside.serve(seen));
@@ -172,6 +204,11 @@ impl FakeWechat {
         self.shared.state().troubles.extend(troubles);
     }
 
+    /// What was to go wrong and has not, does not.
+    pub(crate) fn forget_troubles(&self) {
+        self.shared.state().troubles.clear();
+    }
+
     /// All access_tokens become invalid, as when another program has fetched one.
     pub(crate) fn void_access_tokens(&self) {
         self.shared.state().tokens.void_all();
@@ -195,6 +232,26 @@ impl FakeWechat {
     /// Whether the caller's address is missing in the whitelist.
     pub(crate) fn shut_out(&self, shut_out: bool) {
         self.shared.state().shut_out = shut_out;
+    }
+
+    /// `path` may be called so often a day; 45009 from then on.
+    pub(crate) fn allow_a_day(&self, path: &str, calls: usize) {
+        self.shared.state().quotas.allow_a_day(path, calls);
+    }
+
+    /// `path` may be called so often a minute; 45011 from then on.
+    pub(crate) fn allow_a_minute(&self, path: &str, calls: usize) {
+        self.shared.state().quotas.allow_a_minute(path, calls);
+    }
+
+    /// `path` has been called so often today, by whomever.
+    pub(crate) fn use_up(&self, path: &str, calls: usize) {
+        self.shared.state().quotas.use_up(path, calls);
+    }
+
+    /// Errcodes are texts from now on.
+    pub(crate) fn write_errcodes_as_texts(&self) {
+        self.shared.state().errcodes_as_texts = true;
     }
 
     /// A menu that was made in the console: the buttons as `get_current_selfmenu_info` shows them.
@@ -247,12 +304,30 @@ impl State {
             "/cgi-bin/stable_token" => self.stable_token(seen).map(|json| Reply::json(&json)),
             "/cgi-bin/token" => self.classic_token(seen).map(|json| Reply::json(&json)),
             path if path.starts_with("/sns/") => endpoints::answer(seen),
-            _ => self.tokens.check(seen.param("access_token")).and_then(|()| match self.menus.answer(seen) {
-                Some(answered) => answered.map(|json| Reply::json(&json)),
-                None => endpoints::answer(seen),
-            }),
+            "/cgi-bin/clear_quota/v2" => self.tool(seen),
+            _ => self.tokens.check(seen.param("access_token")).and_then(|()| self.call(seen)),
         };
-        answered.unwrap_or_else(|refusal| self.refuse(refusal))
+        let reply = answered.unwrap_or_else(|refusal| self.refuse(refusal));
+        if self.errcodes_as_texts { reply.with_errcode_as_text() } else { reply }
+    }
+
+    /// The answer to a call with a good access_token.
+    fn call(&mut self, seen: &Seen) -> Result<Reply, Refusal> {
+        if quotas::is_tool(&seen.path) {
+            return self.tool(seen);
+        }
+        self.quotas.count(&seen.path, self.tokens.now())?;
+        strict::look_at(seen)?;
+        match self.menus.answer(seen) {
+            Some(answered) => answered.map(|json| Reply::json(&json)),
+            None => endpoints::answer(seen),
+        }
+    }
+
+    /// What the table knows of a tool for quotas, and what it does.
+    fn tool(&mut self, seen: &Seen) -> Result<Reply, Refusal> {
+        endpoints::answer(seen)?;
+        self.quotas.answer(seen).map(|json| Reply::json(&json))
     }
 
     fn refuse(&self, (errcode, errmsg): Refusal) -> Reply {
@@ -323,16 +398,23 @@ impl Shared {
         }
         let page =
             |status: &str, location| http::answer(status, &[("Content-Type", "text/html"), location], PAGE);
+        if let Some(Trouble::Drip(pause)) = trouble {
+            return Some(Ending::Drip(packed(seen, &state.answer(seen)), pause));
+        }
         Some(Ending::Answer(match trouble {
             None if seen.method == "CONNECT" => b"HTTP/1.1 200 Connection established\r\n\r\n".to_vec(),
-            None | Some(Trouble::Hang) => packed(seen, &state.answer(seen)),
+            None | Some(Trouble::Hang | Trouble::Drip(_)) => packed(seen, &state.answer(seen)),
             Some(Trouble::Errcode(errcode, errmsg)) => packed(seen, &state.refuse((errcode, errmsg))),
             Some(Trouble::Body(body)) => packed(seen, &Reply { body, ..Reply::json(&Value::Null) }),
             Some(Trouble::Html(status)) => page(&format!("{status} Sorry"), ("Via", "a gateway")),
             Some(Trouble::Redirect(to)) => page("302 Found", ("Location", &to)),
-            Some(Trouble::Cut) => {
-                let whole = packed(seen, &state.answer(seen));
-                return Some(Ending::BreakOff(whole[..whole.len() - 9].to_vec()));
+            Some(trouble @ (Trouble::Cut | Trouble::Stall)) => {
+                let mut part = packed(seen, &state.answer(seen));
+                part.truncate(part.len() - 9);
+                match trouble {
+                    Trouble::Cut => return Some(Ending::BreakOff(part)),
+                    _ => part,
+                }
             }
         }))
     }

@@ -134,7 +134,8 @@ impl Tokens {
         if token.expires <= now { Err((42001, "access_token expired")) } else { Ok(()) }
     }
 
-    fn now(&self) -> Duration {
+    /// Its clock.
+    pub(super) fn now(&self) -> Duration {
         self.started.elapsed() + self.ahead
     }
 }

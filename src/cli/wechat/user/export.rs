@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{INFOS, LIST, infos};
-use crate::cli::wechat::output::{cell, list};
+use crate::cli::wechat::output::{cell, need};
 use crate::cli::wechat::{Failure, Session, beside, paging, print_line, progress};
 
 /// What of a user stands in a line of CSV.
@@ -88,7 +88,8 @@ pub(super) fn run(
     }
     let bar = progress::of_things(export.state.total, "followers");
     let after = export.state.after.clone();
-    paging::openids(session, LIST, &json!({}), &after, |openids, total| {
+    paging::openids(session, LIST, &json!({}), &after, |openids, answer| {
+        let total = need(answer, "total", Value::as_u64)?;
         export.state.total = total;
         bar.set_length(total);
         for batch in openids.chunks(paging::batch_size(INFOS, "user_list")) {
@@ -114,7 +115,7 @@ pub(super) fn run(
 fn ask(session: &Session, openids: &[Value]) -> Result<Vec<Value>, Failure> {
     let openids: Vec<_> = openids.iter().filter_map(Value::as_str).collect();
     let answer = session.ask(INFOS, &infos(&openids))?.unwrap_or_default();
-    Ok(list(&answer, "user_info_list").to_vec())
+    need(&answer, "user_info_list", Value::as_array).cloned()
 }
 
 /// A file that grows, and the state beside it.

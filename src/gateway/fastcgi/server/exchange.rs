@@ -120,6 +120,7 @@ impl Server<'_> {
         self.serial += 1;
         let ticket = Ticket { place: peer.place(), serial: self.serial };
         peer.awaiting = Some(ticket.serial);
+        peer.serial = ticket.serial;
         peer.restart(Phase::Answering, self.now);
         let responder = Responder::new(self.answers.clone(), ticket);
         guard::run("handler", || self.app.handle(peer.connection.request(), responder));
