@@ -35,6 +35,7 @@ pub mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gateway;
+pub mod handlers;
 pub mod http;
 pub mod logging;
 pub mod rules;

@@ -1,0 +1,411 @@
+//! A program that is run for one message, under limits: of time, of what it writes, and its children with it.
+//!
+//! One loop feeds it, listens to it and watches the clock, so a program that does not read, never ends or writes without
+//! end holds up nobody. No shell is involved.
+
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+/// What is kept of a line on stderr, bytes.
+const MAX_LINE: usize = 1024;
+/// So many bytes are read or written at once.
+const CHUNK: usize = 16 << 10;
+
+/// A program and what it is given.
+#[derive(Debug)]
+pub struct Program<'p> {
+    /// The program and its arguments; the program is looked for in `PATH` if it has no slash.
+    pub command: &'p [String],
+    /// Where it runs.
+    pub folder: &'p Path,
+    /// All of its environment.
+    pub variables: &'p [(&'p OsStr, &'p OsStr)],
+    /// What it reads from stdin.
+    pub input: &'p [u8],
+    /// The most it may write to stdout, bytes.
+    pub max_output: usize,
+}
+
+/// How a program ended by itself.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code, or the signal that ended it.
+    pub status: ExitStatus,
+    /// What it wrote to stdout.
+    pub output: Vec<u8>,
+}
+
+/// Why a program did not end by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// It could not be started.
+    #[error("cannot start `{program}`: {error}")]
+    Start {
+        /// As the config names it.
+        program: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// It was not ready in time, and was killed with its children.
+    #[error("`{program}` was killed: it was not ready after {}", shown(*limit))]
+    TimedOut {
+        /// As the config names it.
+        program: String,
+        /// How long it ran.
+        limit: Duration,
+    },
+    /// It wrote too much, and was killed with its children.
+    #[error("`{program}` was killed: it wrote more than {limit} bytes")]
+    TooMuch {
+        /// As the config names it.
+        program: String,
+        /// So much it may write.
+        limit: usize,
+    },
+    /// It could not be watched any more, and was killed with its children.
+    #[error("lost sight of `{program}`: {error}")]
+    Lost {
+        /// As the config names it.
+        program: String,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+fn shown(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+impl Program<'_> {
+    /// Runs it until it ends, at the latest until `until`. Each line that it writes to stderr goes to `complain`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError`], if it cannot be started or does not end by itself within its limits. An exit code other than 0
+    /// is no error here.
+    pub fn run(&self, until: Instant, complain: &mut dyn FnMut(&str)) -> Result<Ended, ProgramError> {
+        let started = Instant::now();
+        let program = || self.command.first().cloned().unwrap_or_default();
+        let child = self.start().map_err(|error| ProgramError::Start { program: program(), error })?;
+        let mut running = Running { child, group: None };
+        running.group = Some(Pid::from_child(&running.child));
+        let lost = |error| ProgramError::Lost { program: program(), error };
+        let mut talk = Talk::new(&mut running.child, self.input, self.max_output).map_err(lost)?;
+        let talked = talk.until_the_end(until, complain).map_err(lost)?;
+        match talked {
+            Talked::Ended => {}
+            Talked::TimedOut => {
+                return Err(ProgramError::TimedOut { program: program(), limit: started.elapsed() });
+            }
+            Talked::TooMuch => {
+                return Err(ProgramError::TooMuch { program: program(), limit: self.max_output });
+            }
+        }
+        let output = talk.output;
+        let status = running.child.wait().map_err(lost)?;
+        // What it left running was meant to go on.
+        running.group = None;
+        Ok(Ended { status, output })
+    }
+
+    fn start(&self) -> io::Result<Child> {
+        let (program, arguments) = self.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        Command::new(program)
+            .args(arguments)
+            .current_dir(self.folder)
+            .env_clear()
+            .envs(self.variables.iter().copied())
+            // A group of its own: its children can be ended with it.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+    }
+}
+
+/// A program that runs; it is killed with its children when this is dropped before its end was seen.
+struct Running {
+    child: Child,
+    group: Option<Pid>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, Signal::KILL);
+            // Killed, it ends at once; its entry is to go.
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// How the talk with a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Talked {
+    Ended,
+    TimedOut,
+    TooMuch,
+}
+
+/// The three pipes of a program, and the news of its end.
+struct Talk<'i> {
+    end: OwnedFd,
+    stdin: Option<std::process::ChildStdin>,
+    stdout: Option<std::process::ChildStdout>,
+    stderr: Option<std::process::ChildStderr>,
+    input: &'i [u8],
+    output: Vec<u8>,
+    max_output: usize,
+    line: Vec<u8>,
+}
+
+impl<'i> Talk<'i> {
+    fn new(child: &mut Child, input: &'i [u8], max_output: usize) -> io::Result<Self> {
+        let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        for pipe in [
+            stdin.as_ref().map(AsFd::as_fd),
+            stdout.as_ref().map(AsFd::as_fd),
+            stderr.as_ref().map(AsFd::as_fd),
+        ] {
+            pipe.map_or(Ok(()), never_wait)?;
+        }
+        Ok(Self { end, stdin, stdout, stderr, input, output: Vec::new(), max_output, line: Vec::new() })
+    }
+
+    fn until_the_end(&mut self, until: Instant, complain: &mut dyn FnMut(&str)) -> io::Result<Talked> {
+        loop {
+            let [ended, can_write, can_read, complains] = match self.wait(until)? {
+                Some(ready) => ready,
+                None => return Ok(Talked::TimedOut),
+            };
+            if can_write {
+                self.feed();
+            }
+            if complains || ended {
+                self.hear(complain);
+            }
+            // What it wrote before its end lies in the pipe still.
+            if (can_read || ended) && !self.listen(ended) {
+                return Ok(Talked::TooMuch);
+            }
+            if ended {
+                self.say_line(complain);
+                return Ok(Talked::Ended);
+            }
+        }
+    }
+
+    /// Waits for news: of the end, of stdin, stdout and stderr. `None`: the time is over.
+    fn wait(&self, until: Instant) -> io::Result<Option<[bool; 4]>> {
+        let pipes: [Option<(BorrowedFd<'_>, PollFlags)>; 4] = [
+            Some((self.end.as_fd(), PollFlags::IN)),
+            self.stdin.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::OUT)),
+            self.stdout.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::IN)),
+            self.stderr.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::IN)),
+        ];
+        let mut watched: Vec<PollFd<'_>> =
+            pipes.iter().flatten().map(|(pipe, events)| PollFd::from_borrowed_fd(*pipe, *events)).collect();
+        let left = until.saturating_duration_since(Instant::now());
+        let limit = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        match poll(&mut watched, Some(&limit)) {
+            Ok(0) => return Ok(None),
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(Some([false; 4])),
+            Err(error) => return Err(error.into()),
+        }
+        let mut news = watched.iter().map(|pipe| !pipe.revents().is_empty());
+        Ok(Some(pipes.map(|pipe| pipe.is_some() && news.next().unwrap_or(false))))
+    }
+
+    /// Writes as much of the input as the program takes now; then, or if it does not want it, closes its stdin.
+    fn feed(&mut self) {
+        let Some(stdin) = &mut self.stdin else { return };
+        let chunk = self.input.get(..CHUNK).unwrap_or(self.input);
+        match stdin.write(chunk) {
+            Ok(count) => self.input = self.input.get(count..).unwrap_or_default(),
+            Err(error) if can_wait(&error) => return,
+            Err(_) => self.input = &[],
+        }
+        if self.input.is_empty() {
+            self.stdin = None;
+        }
+    }
+
+    /// Reads from stdout: all that is there if it has `ended`. `false` if it is too much.
+    fn listen(&mut self, ended: bool) -> bool {
+        let mut chunk = [0; CHUNK];
+        while let Some(stdout) = &mut self.stdout {
+            match stdout.read(&mut chunk) {
+                Ok(0) => self.stdout = None,
+                Ok(count) => {
+                    self.output.extend_from_slice(chunk.get(..count).unwrap_or_default());
+                    if self.output.len() > self.max_output {
+                        return false;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if can_wait(&error) => return true,
+                Err(_) => self.stdout = None,
+            }
+            if !ended {
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Reads from stderr.
+    fn hear(&mut self, complain: &mut dyn FnMut(&str)) {
+        let mut chunk = [0; CHUNK];
+        let Some(stderr) = &mut self.stderr else { return };
+        match stderr.read(&mut chunk) {
+            Ok(0) => self.stderr = None,
+            Ok(count) => {
+                for byte in chunk.get(..count).unwrap_or_default() {
+                    match byte {
+                        b'\n' => self.say_line(complain),
+                        _ if self.line.len() < MAX_LINE => self.line.push(*byte),
+                        _ => {}
+                    }
+                }
+            }
+            Err(error) if can_wait(&error) => {}
+            Err(_) => self.stderr = None,
+        }
+    }
+
+    fn say_line(&mut self, complain: &mut dyn FnMut(&str)) {
+        if !self.line.is_empty() {
+            complain(&String::from_utf8_lossy(&self.line));
+            self.line.clear();
+        }
+    }
+}
+
+fn can_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+fn never_wait(pipe: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = fcntl_getfl(pipe)?;
+    Ok(fcntl_setfl(pipe, flags | OFlags::NONBLOCK)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Runs a line of shell; gives what came of it, and its complaints.
+    fn run(line: &str, input: &[u8], limit: Duration) -> (Result<Ended, ProgramError>, Vec<String>) {
+        let command = ["sh", "-c", line].map(str::to_owned);
+        let path = (OsStr::new("PATH"), OsStr::new("/usr/bin:/bin"));
+        let program = Program {
+            command: &command,
+            folder: Path::new("/"),
+            variables: &[path, (OsStr::new("WX_TYPE"), OsStr::new("text"))],
+            input,
+            max_output: 1 << 20,
+        };
+        let mut complaints = Vec::new();
+        let ended = program.run(Instant::now() + limit, &mut |line| complaints.push(line.to_owned()));
+        (ended, complaints)
+    }
+
+    fn output(line: &str, input: &[u8]) -> Vec<u8> {
+        run(line, input, LONG).0.unwrap().output
+    }
+
+    #[test]
+    fn it_reads_what_it_is_given_and_writes_what_it_says() {
+        assert_eq!(output("cat", "你好".as_bytes()), "你好".as_bytes());
+        assert_eq!(
+            output("echo $WX_TYPE; env | wc -l", b""),
+            b"text\n3\n",
+            "PATH, WX_TYPE and the shell's PWD"
+        );
+        // Both pipes are full in between.
+        let large = vec![b'x'; 1 << 20];
+        assert_eq!(output("cat", &large), large);
+    }
+
+    #[test]
+    fn one_that_does_not_read_is_not_waited_for() {
+        assert_eq!(output("echo done", &vec![b'x'; 1 << 20]), b"done\n");
+        assert_eq!(output("exec <&-; echo closed", &vec![b'x'; 1 << 20]), b"closed\n");
+    }
+
+    #[test]
+    fn its_exit_code_and_its_complaints_are_told() {
+        let (ended, complaints) = run("echo said; echo one >&2; printf two >&2; exit 3", b"", LONG);
+        let ended = ended.unwrap();
+        assert_eq!((ended.status.code(), ended.output), (Some(3), b"said\n".to_vec()));
+        assert_eq!(complaints, ["one", "two"]);
+    }
+
+    #[test]
+    fn one_that_takes_too_long_is_killed_with_its_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let pids = folder.path().join("pids");
+        let line = format!("echo $$ >{0}; sleep 1000 & echo $! >>{0}; wait", pids.display());
+        let (ended, _) = run(&line, b"", Duration::from_millis(300));
+        assert!(matches!(ended, Err(ProgramError::TimedOut { .. })), "{ended:?}");
+        let pids = std::fs::read_to_string(pids).unwrap();
+        assert_eq!(pids.lines().count(), 2);
+        // Told to die, they do so a moment later.
+        let lives = |pid: &str| {
+            let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !state.is_empty() && !state.contains(") Z ")
+        };
+        let until = Instant::now() + LONG;
+        while pids.lines().any(lives) {
+            assert!(Instant::now() < until, "{pids}");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn one_that_writes_without_end_is_killed() {
+        let (ended, _) = run("yes", b"", LONG);
+        let error = ended.unwrap_err();
+        assert_eq!(error.to_string(), "`sh` was killed: it wrote more than 1048576 bytes");
+    }
+
+    #[test]
+    fn what_it_leaves_running_does_not_hold_its_answer_up() {
+        // The child keeps stdout open.
+        let pid = String::from_utf8(output("sleep 1000 & echo $!", b"")).unwrap();
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw).unwrap();
+        assert_eq!(rustix::process::kill_process(pid, Signal::KILL), Ok(()), "it was left alone");
+    }
+
+    #[test]
+    fn one_that_cannot_be_started_says_why() {
+        let command = ["/nonexistent/bot".to_owned()];
+        let program =
+            Program { command: &command, folder: Path::new("/"), variables: &[], input: b"", max_output: 1 };
+        let error = program.run(Instant::now() + LONG, &mut |_| {}).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot start `/nonexistent/bot`: No such file or directory (os error 2)"
+        );
+        let nowhere = Program { folder: Path::new("/nonexistent"), command: &["true".to_owned()], ..program };
+        assert!(matches!(nowhere.run(Instant::now() + LONG, &mut |_| {}), Err(ProgramError::Start { .. })));
+    }
+}
