@@ -8,6 +8,7 @@ mod compiled;
 mod condition;
 pub mod fault;
 pub mod golden;
+mod handler;
 mod include;
 mod last_good;
 pub mod load;

@@ -10,6 +10,7 @@ use toml::de::DeValue;
 
 use super::condition::{Customs, read_condition, read_fold};
 use super::fault::{Fault, IncludedText, did_you_mean, line_of};
+use super::handler::{has_handler, read_handling, refuse_options};
 use super::reply::{Templates, read_reply};
 use super::server::duration_within;
 use super::step::Step;
@@ -113,7 +114,10 @@ impl<'t> Drafts<'t> {
                 self.read_fallback(table, role, (file, zone), Test::Type(vec![kind.to_owned()]));
             }
         }
-        if is_needed || ["reply", "alias", "wait"].iter().any(|key| table.value(key).is_some()) {
+        if is_needed
+            || ["reply", "alias", "wait"].iter().any(|key| table.value(key).is_some())
+            || has_handler(&table)
+        {
             self.read_fallback(table, Role::Default, (file, zone), Test::Sent);
         } else {
             table.finish();
@@ -343,8 +347,12 @@ pub(super) fn read_action(
     let alias = table.text("alias").map(|text| (text.value.to_owned(), text.span));
     let key = name.clone().unwrap_or_else(|| role.key());
     let wait = table.text("wait").map(|text| (text.value.trim().to_owned(), text.span));
-    let asks = wait.is_some() && alias.is_none() && table.value("reply").is_none();
+    let asks = wait.is_some() && alias.is_none() && table.value("reply").is_none() && !has_handler(&table);
+    if !has_handler(&table) {
+        refuse_options(&table);
+    }
     let then = match &alias {
+        _ if has_handler(&table) => read_handling(&table),
         Some((_, span)) if table.value("reply").is_some() => {
             let fault = Fault::at(span.clone(), "this rule has a reply of its own and an `alias`");
             table.faults.push(fault.cure("leave one of them out"));

@@ -251,7 +251,8 @@ mod tests {
         [[rule]]\nwhen.text = \"b\"\nreply.image = {}\n[[rule]]\nwhen.text = \"c\"\nreply.voice = {}\n\
         [[rule]]\nwhen.text = \"d\"\nreply.video = {}\n[[rule]]\nwhen.text = \"e\"\nreply.music = {}\n\
         [[rule]]\nwhen.text = \"h\"\nreply.music.thumb = {}\n\
-        [[rule]]\nwhen.text = \"f\"\nreply.news = [{}]\n[[rule]]\nwhen.text = \"g\"\nreply.transfer = {}\n";
+        [[rule]]\nwhen.text = \"f\"\nreply.news = [{}]\n[[rule]]\nwhen.text = \"g\"\nreply.transfer = {}\n\
+        [[rule]]\nwhen.text = \"i\"\nexec = [\"a\"]\n";
 
     #[test]
     fn the_schema_has_the_keys_that_the_readers_ask_for_and_no_others() {

@@ -186,9 +186,8 @@ impl<'i> Talk<'i> {
 
     fn until_the_end(&mut self, until: Instant, complain: &mut dyn FnMut(&str)) -> io::Result<Talked> {
         loop {
-            let [ended, can_write, can_read, complains] = match self.wait(until)? {
-                Some(ready) => ready,
-                None => return Ok(Talked::TimedOut),
+            let Some([ended, can_write, can_read, complains]) = self.wait(until)? else {
+                return Ok(Talked::TimedOut);
             };
             if can_write {
                 self.feed();

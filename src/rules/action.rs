@@ -1,10 +1,11 @@
-//! What a rule does: today replies that follow from the config, its tables and the message alone.
+//! What a rule does: replies that follow from the config, its tables and the message, or that a handler works out.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 use super::choice::{Choice, Chooser};
+use super::handler::Handling;
 use super::media::MediaId;
 use super::template::{Scope, Template, TemplateError};
 use crate::wechat::reply::{Article, Reply};
@@ -73,6 +74,8 @@ pub enum Action {
         /// At least one.
         actions: Vec<Action>,
     },
+    /// What a handler answers. It stands alone, never within another action.
+    Handler(Box<Handling>),
 }
 
 /// One article of [`Action::News`].
@@ -147,7 +150,9 @@ impl Action {
                 Reply::TransferCustomerService { kf_account: kf_account.clone() }
             }
             Self::TransferBizAiIvr => Reply::TransferBizAiIvr,
-            Self::None | Self::Several(_) | Self::Random(_) | Self::RoundRobin { .. } => return Ok(None),
+            Self::None | Self::Several(_) | Self::Random(_) | Self::RoundRobin { .. } | Self::Handler(_) => {
+                return Ok(None);
+            }
         }))
     }
 
@@ -182,7 +187,9 @@ impl Action {
                 actions.iter().any(Self::speaks_of_session)
             }
             Self::Random(choices) => choices.iter().any(|choice| choice.then.speaks_of_session()),
-            Self::TransferCustomerService { .. } | Self::TransferBizAiIvr | Self::None => false,
+            Self::TransferCustomerService { .. } | Self::TransferBizAiIvr | Self::None | Self::Handler(_) => {
+                false
+            }
         }
     }
 
@@ -196,6 +203,7 @@ impl Action {
             Self::Music { thumb_media_id, .. } => thumb_media_id.is_known(),
             Self::Several(actions) | Self::RoundRobin { actions, .. } => actions.iter().all(Self::is_pure),
             Self::Random(choices) => choices.iter().all(|choice| choice.then.is_pure()),
+            Self::Handler(_) => false,
             Self::Text(_)
             | Self::News { .. }
             | Self::TransferCustomerService { .. }

@@ -310,6 +310,13 @@ macro_rules! reply_and {
             key("help", Kind::Text, "What it is for, in a user's words: a line of {{ rules_help }}"),
             key("reply", Kind::Reply, "What is answered"),
             key("alias", Kind::Text, "The name of the rule whose reply it takes"),
+            key("exec", Kind::Words, "A program that works the answer out, and its arguments: [\"python3\", \"bot.py\"]"),
+            key("timeout", Kind::Duration, "A handler is given up after so long; 100 ms to 1 h, default \"30s\""),
+            key(
+                "late",
+                Kind::OneOf(&["auto", "push", "hold", "fetch"]),
+                "How the answer reaches the user that is not there in time; default \"auto\"",
+            ),
             key("on_error", Kind::Template, "The text if the reply fails; default: no answer"),
             key("wait", Kind::Text, "The step of a dialog that the next message of the user goes to"),
             key("session", Kind::Values, "What is remembered of the user, as { city = \"{{ city }}\" }; \"\" forgets"),
@@ -322,7 +329,7 @@ macro_rules! reply_and {
 }
 
 /// Of which a rule has at least one.
-const SAYS: &[&str] = &["reply", "alias", "wait"];
+const SAYS: &[&str] = &["reply", "alias", "wait", "exec"];
 
 /// Of which a rule has one at most.
 const REPLY_AND_ALIAS: &[&str] = &["reply", "alias"];
