@@ -4,8 +4,7 @@
 //! answered in the place of who is still at work. The work goes on, for what it fetches is of use to the next message.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,7 +21,25 @@ use crate::store::{Holder, Store};
 use crate::wechat::message::Message;
 
 /// How many answers are worked out in this process.
-static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+static AT_WORK: Mutex<usize> = Mutex::new(0);
+static DONE: Condvar = Condvar::new();
+
+/// Waits until no answer is being worked out any more, for the time `patience` at most.
+pub fn wait_for_answers(patience: Duration) {
+    let at_work = at_work();
+    if *at_work > 0 {
+        log::info!(target: "account", "waits for {} answer(s) that are being worked out", *at_work);
+    }
+    let waited = DONE.wait_timeout_while(at_work, patience, |at_work| *at_work > 0);
+    let (at_work, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    if *at_work > 0 {
+        log::error!(target: "account", "{} answer(s) were not ready after {patience:?}; they are given up", *at_work);
+    }
+}
+
+fn at_work() -> MutexGuard<'static, usize> {
+    AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A thousand threads may wait for slow handlers: none has more than it needs.
 const STACK: usize = 1 << 20;
@@ -164,14 +181,19 @@ struct Place;
 
 impl Place {
     fn take(most: usize) -> Option<Self> {
-        let place = Self;
-        (AT_WORK.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
+        let mut at_work = at_work();
+        let is_free = *at_work < most;
+        is_free.then(|| {
+            *at_work += 1;
+            Self
+        })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        AT_WORK.fetch_sub(1, Ordering::Relaxed);
+        *at_work() -= 1;
+        DONE.notify_all();
     }
 }
 
