@@ -3,6 +3,8 @@
 //! WeChat has its answer in time, whatever a store, a disk or a server does: at the deadline a rule's `on_error` is
 //! answered in the place of who is still at work. The work goes on, for what it fetches is of use to the next message.
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::api::ApiParts;
 use crate::api::Api;
-use crate::callback::{Means, Pending, Terms, met_rule};
+use crate::callback::{Means, Pending, SUCCESS, Terms, met_rule};
 use crate::config::load::Service;
 use crate::gateway::Responder;
 use crate::http::Response;
@@ -56,6 +58,12 @@ impl Work {
         Self { tools: Arc::new(tools), watch: OnceLock::new(), last: Mutex::default() }
     }
 
+    /// The same with this store, whatever the config says.
+    #[cfg(test)]
+    pub(super) fn set_store(&self, store: Arc<dyn Store>) {
+        self.tools.store.set(Ok(store)).expect("it was not opened yet");
+    }
+
     /// The rule that answers a message now.
     pub(super) fn met_rule(
         &self,
@@ -63,7 +71,7 @@ impl Work {
         message: &Message<'_>,
         now: SystemTime,
     ) -> Option<Arc<Rule>> {
-        let means = WorkMeans { tools: &self.tools, until: Instant::now() + terms.deadline };
+        let means = WorkMeans { tools: &self.tools, until: Instant::now() + terms.deadline, answer: None };
         met_rule(terms, message, now, &means)
     }
 
@@ -77,18 +85,19 @@ impl Work {
             return responder.respond(pending.fail());
         };
         let pending: Arc<Pending> = Arc::from(pending);
-        let answer = Arc::new(Answer(Mutex::new(Some(responder))));
+        let answer = Arc::new(Answer { responder: Mutex::new(Some(responder)), by: OnceLock::new() });
         let (tools, at_work) = (Arc::clone(&self.tools), (Arc::clone(&pending), Arc::clone(&answer)));
         let spawned = thread::Builder::new().name("answer".to_owned()).spawn(move || {
             let (pending, answer) = at_work;
-            answer.give(tools.respond(&pending));
+            let response = guarded(|| tools.respond(&pending, &answer));
+            answer.give(By::Work, response.unwrap_or_else(|| failed(&pending)));
             drop(place);
         });
         match spawned {
             Ok(thread) => self.watch(thread, Watched { pending, answer }),
             Err(error) => {
                 log::error!(target: "account", "cannot start a thread: {error}");
-                answer.give(pending.fail());
+                answer.give(By::Work, failed(&pending));
             }
         }
     }
@@ -118,22 +127,55 @@ impl Work {
     }
 }
 
-/// The way back to who asked, for the first who has an answer.
-struct Answer(Mutex<Option<Responder>>);
+/// What `respond` makes; nothing of a panic, which is a bug of ours and in the log.
+fn guarded(respond: impl FnOnce() -> Response) -> Option<Response> {
+    catch_unwind(AssertUnwindSafe(respond)).ok()
+}
+
+/// The answer in the place of one that could not be worked out. Whoever asks for it answers others as well, and must
+/// not panic.
+fn failed(pending: &Pending) -> Response {
+    guarded(|| pending.fail()).unwrap_or_else(|| Response::text(200, SUCCESS))
+}
+
+/// The way back to who asked, for the first who claims it.
+struct Answer {
+    responder: Mutex<Option<Responder>>,
+    by: OnceLock<By>,
+}
+
+/// Who answers a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Who works it out.
+    Work,
+    /// Who watches its deadline.
+    Watch,
+}
 
 impl Answer {
-    fn take(&self) -> Option<Responder> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Whether it is for this one to answer; then the other does not any more.
+    fn claim(&self, by: By) -> bool {
+        *self.by.get_or_init(|| by) == by
     }
 
-    fn is_given(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    fn is_claimed(&self) -> bool {
+        self.by.get().is_some()
     }
 
-    fn give(&self, response: Response) {
-        if let Some(responder) = self.take() {
+    fn give(&self, by: By, response: Response) {
+        let take = || self.responder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if self.claim(by)
+            && let Some(responder) = take()
+        {
             responder.respond(response);
         }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({:?})", self.by.get())
     }
 }
 
@@ -146,19 +188,16 @@ struct Watched {
 impl Watched {
     /// Whether its deadline is still to come; answers it then.
     fn is_open(&self, now: Instant) -> bool {
-        if self.answer.is_given() {
-            return false;
-        }
-        if now < self.pending.deadline() {
+        if !self.answer.is_claimed() && now < self.pending.deadline() {
             return true;
         }
-        log::error!(
-            target: "account", kind = "deadline";
-            "{:?} is not ready at the `deadline`; answered in its place, it goes on", self.pending
-        );
-        // Taken first: who is ready just now must not find that it was for nothing.
-        if let Some(responder) = self.answer.take() {
-            responder.respond(self.pending.fail());
+        // Claimed first: who is ready just now must not find that it was for nothing.
+        if self.answer.claim(By::Watch) {
+            log::error!(
+                target: "account", kind = "deadline";
+                "{:?} is not ready at the `deadline`; answered in its place, it goes on", self.pending
+            );
+            self.answer.give(By::Watch, failed(&self.pending));
         }
         false
     }
@@ -209,8 +248,8 @@ struct Tools {
 }
 
 impl Tools {
-    fn respond(&self, pending: &Pending) -> Response {
-        pending.respond(&WorkMeans { tools: self, until: pending.deadline() })
+    fn respond(&self, pending: &Pending, answer: &Answer) -> Response {
+        pending.respond(&WorkMeans { tools: self, until: pending.deadline(), answer: Some(answer) })
     }
 
     fn store(&self) -> Result<&Arc<dyn Store>, String> {
@@ -230,6 +269,8 @@ impl Tools {
 struct WorkMeans<'t> {
     tools: &'t Tools,
     until: Instant,
+    /// What the call is answered by, if it is one.
+    answer: Option<&'t Answer>,
 }
 
 impl MediaLibrary for WorkMeans<'_> {
@@ -243,5 +284,9 @@ impl MediaLibrary for WorkMeans<'_> {
 impl Means for WorkMeans<'_> {
     fn store(&self) -> Result<Arc<dyn Store>, String> {
         self.tools.store().cloned()
+    }
+
+    fn claim(&self) -> bool {
+        self.answer.is_none_or(|answer| answer.claim(By::Work))
     }
 }
