@@ -380,8 +380,8 @@ fn word_rules(count: usize) -> String {
 
 /// The words that [`word_rules`] has for parts of texts, in one rule.
 fn word_list(count: usize) -> String {
-    let words: String = (0..count).map(|number| format!("\"word{number}.\",")).collect();
-    format!("[account]\ntoken = \"{TOKEN}\"\n[[rule]]\nwhen.contains = [{words}]\nreply = \"answer\"\n")
+    let words: Vec<_> = (0..count).map(|number| format!("word{number}.")).collect();
+    format!("[account]\ntoken = \"{TOKEN}\"\n[[rule]]\nwhen.contains = {words:?}\nreply = \"answer\"\n")
 }
 
 /// Rules for more and more digits.
