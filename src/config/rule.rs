@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -16,6 +16,7 @@ use super::server::duration_within;
 use super::step::Step;
 use super::table::{Faults, Table, Text, Value, text, wrong_type};
 use super::tables::Declared;
+use crate::clock::unix_seconds;
 use crate::rules::{
     Action, Blocked, Condition, Flow, Fold, Limit, Measure, Period, Role, Rule, Rules, Sequel, Setting,
     Shadow, StepPart, Test, Zone,
@@ -329,8 +330,20 @@ fn read_validity(table: &Table<'_>, customs: &Customs) -> Option<(i64, i64)> {
     if from.zip(until).is_some_and(|(from, until)| until <= from) {
         let fault = Fault::at(table.key_span("valid_until"), "it ends before it begins");
         table.faults.push(fault);
+    } else if table.faults.thorough && until.is_some_and(is_past) && !is_off(table) {
+        let fault = Fault::at(table.key_span("valid_until"), "this rule is past: nothing meets it any more");
+        table.faults.push(fault.cure("take it out, or give it a later `valid_until`").warning());
     }
     (from.is_some() || until.is_some()).then(|| (from.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX)))
+}
+
+/// Whether these Unix seconds are over.
+fn is_past(until: i64) -> bool {
+    i64::try_from(unix_seconds(SystemTime::now())).is_ok_and(|now| until <= now)
+}
+
+fn is_off(rule: &Table<'_>) -> bool {
+    matches!(rule.value("enabled").map(Spanned::get_ref), Some(DeValue::Boolean(false)))
 }
 
 /// The keys that all tables with a reply share.

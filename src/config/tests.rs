@@ -426,6 +426,23 @@ fn conditions_that_cannot_be_are_faults_at_their_place() {
     }
 }
 
+#[test]
+fn a_rule_that_is_past_is_a_warning() {
+    let told = |lines: &str| faults_of(&with_rule(&format!("when.text = \"x\"\nreply = \"y\"\n{lines}")));
+    let past = "6:1 this rule is past: nothing meets it any more";
+    for (lines, faults) in [
+        ("valid_until = 2020-01-01", &[past] as &[_]),
+        ("valid_until = \"1969-12-31 18:00\"", &[past]),
+        ("valid_until = 2999-01-01", &[]),
+        ("valid_from = 2020-01-01", &[]),
+        ("valid_until = 2020-01-01\nenabled = false", &[]),
+    ] {
+        assert_eq!(told(lines), faults, "{lines}");
+        let text = with_rule(&format!("when.text = \"x\"\nreply = \"y\"\n{lines}"));
+        assert!(parse(&text).0.is_some(), "only a warning: {lines}");
+    }
+}
+
 /// A config with these tables, and the labels of its rules in the order in which they are tried.
 fn labels(tables: &str) -> Vec<String> {
     let config = good(&format!("[account]\ntoken = \"mytoken\"\n{tables}"));

@@ -11,6 +11,7 @@ use super::fold::{Fold, Folded};
 use super::memory::{Limit, Past, UserMemory};
 use super::pattern::Pattern;
 use super::subject::{Captures, Subject};
+use super::words::{any_stands_in, in_order};
 use crate::clock::unix_seconds;
 
 /// Tests that must all hold. They are asked in this order, so those that cost something come last.
@@ -111,11 +112,11 @@ impl Condition {
                 words.dedup();
                 Test::Text(words)
             }
-            Test::Contains(words) => Test::Contains(parts(words)),
+            Test::Contains(words) => Test::Contains(in_order(parts(words))),
             Test::Prefix(words) => Test::Prefix(parts(words)),
             Test::Suffix(words) => Test::Suffix(parts(words)),
             Test::AllOf(words) => Test::AllOf(parts(words)),
-            Test::NoneOf(words) => Test::NoneOf(parts(words)),
+            Test::NoneOf(words) => Test::NoneOf(in_order(parts(words))),
             Test::Regex(patterns) => {
                 Test::Regex(patterns.into_iter().map(|pattern| pattern.folded(fold)).collect())
             }
@@ -258,9 +259,7 @@ impl Test {
     fn holds<'m>(&self, subject: &Subject<'m>, text: Option<&Folded<'m>>, found: &mut Found<'m>) -> bool {
         let any =
             |names: &[String], name: Option<&str>| names.iter().any(|known| Some(known.as_str()) == name);
-        let holds_any = |words: &[String]| {
-            text.is_some_and(|text| words.iter().any(|word| text.text().contains(word.as_str())))
-        };
+        let holds_any = |words: &[String]| text.is_some_and(|text| any_stands_in(words, text.text()));
         match self {
             // There may be thousands in one list; they are sorted.
             Self::Text(words) => text

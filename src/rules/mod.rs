@@ -24,6 +24,7 @@ mod stored;
 mod subject;
 mod tables;
 mod template;
+mod words;
 
 pub use action::{Action, ActionError, ArticleTemplate};
 pub use blocked::{Blocked, Measure};

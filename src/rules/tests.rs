@@ -252,6 +252,7 @@ fn plain(text: &str, fold: bool) -> String {
         'Ｂ' | 'B' => 'b',
         '！' => '!',
         '（' => '(',
+        '７' => '7',
         other => other,
     };
     if fold { text.chars().map(letter).collect() } else { text.to_owned() }
@@ -297,7 +298,7 @@ fn some_words() -> impl Strategy<Value = Vec<String>> {
 
 fn naive_test() -> impl Strategy<Value = NaiveTest> {
     let names = || proptest::collection::vec("CLICK|click|SCAN", 1..3);
-    let sources = r"(\^?[aB天Ａ（]{1,2}(\(b\|[天a]\)|\[aB\]|\.)?[*+?]?){1,3}\$?";
+    let sources = r"(\^?(\\d|[aB天Ａ（]{1,2})(\(b\|[天a]\)|\[aB\]|\.)?[*+?]?){1,3}\$?";
     prop_oneof![
         4 => some_words().prop_map(NaiveTest::Text),
         3 => some_words().prop_map(NaiveTest::Contains),
@@ -321,7 +322,7 @@ fn naive_rules() -> impl Strategy<Value = Vec<Naive>> {
 
 fn sent() -> impl Strategy<Value = Sent> {
     prop_oneof![
-        6 => "[abAＡ天气（! ]{0,6}".prop_map(Sent::Text),
+        6 => "[abAＡ天气（! 7７]{0,6}".prop_map(Sent::Text),
         1 => ("CLICK|SCAN|scan", "[abc]").prop_map(|(event, key)| Sent::Event(event, key)),
     ]
 }
