@@ -229,8 +229,12 @@ impl<'t> Drafts<'t> {
 /// What `check` says of a rule that others hide.
 fn hidden(shadow: &Shadow, span: Range<usize>) -> Fault {
     let message = match (&shadow.whole, shadow.words.as_slice()) {
-        (Some(by), []) => format!("this rule is never reached: {} waits for the same", by.label()),
-        (Some(by), [_]) => format!("this rule is never reached: {} meets all that it waits for", by.label()),
+        (Some(by), []) if shadow.is_same => {
+            format!("this rule is never reached: {} waits for the same", by.label())
+        }
+        (Some(by), [] | [_]) => {
+            format!("this rule is never reached: {} meets all that it waits for", by.label())
+        }
         (_, words) => {
             const SHOWN: usize = 5;
             let shown: Vec<_> = words
