@@ -295,8 +295,8 @@ pub(super) fn is_header(line: &str) -> bool {
 const SECRET_TABLES: [&str; 3] = ["account", "store", "api"];
 
 /// Tables that no secret belongs in.
-const PUBLIC_TABLES: [&str; 10] =
-    ["server", "log", "table", "rule", "default", "welcome", "unfollow", "blocked", "step", "menu"];
+const PUBLIC_TABLES: [&str; 11] =
+    ["server", "log", "table", "rule", "default", "welcome", "unfollow", "blocked", "step", "menu", "test"];
 
 /// Whether a line is the header of a table that no secret belongs in, or a misspelt one. All else may belong to the
 /// account: who broke its header still wants the keys below it kept.
