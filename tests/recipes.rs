@@ -100,6 +100,30 @@ fn whatever_is_wanted_is_written_so_that_it_checks() {
     }
 }
 
+/// What a line is to the structure of a page.
+fn outline(line: &str) -> String {
+    let words = line.split(' ').next().unwrap_or_default();
+    match words.chars().next() {
+        None => "nothing".to_owned(),
+        Some('#' | '`') if words.starts_with("```") || words.trim_matches('#').is_empty() => words.to_owned(),
+        Some('|') => format!("a row of {}", line.replace("\\|", "").matches('|').count()),
+        Some(_) => "a line".to_owned(),
+    }
+}
+
+#[test]
+fn the_readmes_have_the_same_structure_line_for_line() {
+    let outlines = |readme: &str| {
+        let text = fs::read_to_string(repository().join(readme)).expect("the README");
+        text.lines().map(outline).collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (outlines("README.md"), outlines("README.zh-CN.md"));
+    for (number, (ours, theirs)) in (1..).zip(ours.iter().zip(&theirs)) {
+        assert_eq!(ours, theirs, "line {number}");
+    }
+    assert_eq!(ours.len(), theirs.len());
+}
+
 /// The golden tests of each recipe, below a comment that says what is wanted.
 fn goldens() -> Vec<(String, String)> {
     let path = repository().join("tests/golden/recipes.toml");
