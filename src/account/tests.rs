@@ -384,6 +384,20 @@ fn a_reload_takes_a_good_config_and_leaves_a_bad_one() {
 }
 
 #[test]
+fn a_config_that_changes_while_it_is_taken_is_taken_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_config(folder.path(), "a.toml", "one");
+    let origin = Origin::Named(path);
+    let opened = open_for_service(&origin, None, Service::ManyRequests);
+    write_config(folder.path(), "a.toml", "other");
+    let accounts = Accounts::new(vec![(origin, opened)], None, None);
+    assert!(said(&accounts, &[]).contains("one"));
+    let looked = Instant::now().checked_sub(LOOK_EVERY).unwrap();
+    accounts.entries.borrow_mut()[0].looked = looked;
+    assert!(said(&accounts, &[]).contains("other"));
+}
+
+#[test]
 fn a_location_may_name_a_config_of_the_folder_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let inside = folder.path().join("sites");

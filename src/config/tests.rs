@@ -86,7 +86,7 @@ fn all_faults_are_told_at_once_each_with_its_place() {
             "7:10 unknown condition `txt`",
             "8:9 expected a text, a table or a list of them, found integer",
             "10:16 bad regular expression: unclosed group",
-            "11:9 the template names `nobody`, which there is not",
+            "11:13 the template names `nobody`, which there is not",
             "12:2 unknown table `extra`",
         ]
     );
@@ -601,7 +601,7 @@ fn a_fault_of_an_included_file_names_that_file() {
     let starts = [
         "f:1:28: `more.toml`: cannot read",
         "rules/a.toml:2:6: unknown condition `txt`; did you mean `text`?",
-        "rules/b.toml:3:9: the template names `nobody`",
+        "rules/b.toml:3:13: the template names `nobody`",
         "rules/b.toml:4:2: unknown table of an included file `account`",
         "rules/b.toml:6:2: unknown table of an included file `default`",
         "rules/c.toml:1:",

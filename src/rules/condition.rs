@@ -13,6 +13,7 @@ use super::pattern::Pattern;
 use super::subject::{Captures, Subject};
 use super::words::{any_stands_in, in_order};
 use crate::clock::unix_seconds;
+use crate::wechat::message::KNOWN_TYPES;
 
 /// Tests that must all hold. They are asked in this order, so those that cost something come last.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -153,6 +154,24 @@ impl Condition {
         self.tests.iter().all(|test| matches!(test, Test::Sent | Test::Step(_, None)))
     }
 
+    /// Whether it holds for nothing but what a person sends.
+    #[must_use]
+    pub fn is_for_people(&self) -> bool {
+        self.tests.iter().any(|test| match test {
+            Test::Sent => true,
+            Test::Type(types) => types.iter().all(|kind| KNOWN_TYPES.contains(&kind.as_str())),
+            test => test.reads_text(),
+        })
+    }
+
+    /// The values of the session that it asks for.
+    pub fn session_values(&self) -> impl Iterator<Item = &str> {
+        self.tests.iter().filter_map(|test| match test {
+            Test::Session(field) => Some(field.path.as_str()),
+            _ => None,
+        })
+    }
+
     /// The limits that hold for all users together.
     pub fn totals(&self) -> impl Iterator<Item = &Limit> {
         self.tests.iter().filter_map(|test| match test {
@@ -241,6 +260,20 @@ impl<'m> Found<'m> {
 }
 
 impl Test {
+    /// Whether it looks at a text.
+    pub(super) fn reads_text(&self) -> bool {
+        matches!(
+            self,
+            Self::Text(_)
+                | Self::Contains(_)
+                | Self::Prefix(_)
+                | Self::Suffix(_)
+                | Self::AllOf(_)
+                | Self::NoneOf(_)
+                | Self::Regex(_)
+        )
+    }
+
     /// Whether it looks at more than what was sent.
     fn is_circumstantial(&self) -> bool {
         self.asks_memory()

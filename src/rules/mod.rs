@@ -283,6 +283,11 @@ impl Rules {
         (0..self.source.len()).filter_map(|number| self.source.get(number))
     }
 
+    /// The same, and those that are switched off.
+    pub fn all(&self) -> impl Iterator<Item = Arc<Rule>> {
+        self.iter().chain(self.disabled.iter().map(|(_, rule)| Arc::clone(rule)))
+    }
+
     /// Whether there are none, not even a default.
     #[must_use]
     pub fn is_empty(&self) -> bool {
