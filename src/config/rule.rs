@@ -366,7 +366,7 @@ fn is_past(until: i64) -> bool {
 }
 
 fn is_off(rule: &Table<'_>) -> bool {
-    matches!(rule.value("enabled").map(Spanned::get_ref), Some(DeValue::Boolean(false)))
+    matches!(rule.value("enabled").map(toml::Spanned::get_ref), Some(DeValue::Boolean(false)))
 }
 
 /// The keys that all tables with a reply share.
