@@ -12,6 +12,7 @@ use super::rule::{Draft, Drafts, Tier, read_action, read_rule};
 use super::server::duration_within;
 use super::table::{Faults, Table};
 use crate::rules::{Action, Condition, Flow, Fold, Role, Rule, Sequel, StepPart, Template, Test, Turn};
+use crate::wechat::limits::MAX_TEXT_BYTES;
 
 /// How long a step waits where it does not say.
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -56,6 +57,13 @@ struct Manners {
 struct Place<'p> {
     file: &'p str,
     customs: &'p Customs,
+}
+
+impl Place<'_> {
+    /// How the words of menus and those that end a step are compared: as those of rules are, and `1！` is always a `1`.
+    fn fold(self) -> Fold {
+        self.customs.fold.max(Fold::On)
+    }
 }
 
 impl Drafts<'_> {
@@ -115,6 +123,7 @@ impl Drafts<'_> {
         if items.is_empty() {
             return ask;
         }
+        let first = items.first().map(|item| item.span.clone());
         let title = match ask {
             None => String::new(),
             Some(Action::Text(template)) => format!("{}\n", template.source()),
@@ -134,11 +143,18 @@ impl Drafts<'_> {
             lines.push(format!("{BACK} {}", manners.back));
             let words = vec![BACK.to_owned(), manners.back.clone()];
             let mut draft =
-                Draft::of_step(name, StepPart::Back, Condition::new(Fold::On, vec![Test::Text(words)]));
+                Draft::of_step(name, StepPart::Back, Condition::new(place.fold(), vec![Test::Text(words)]));
             draft.lead_to(above);
             self.rules.push(draft);
         }
-        Some(Action::Text(Template::new(title + &lines.join("\n"))))
+        let menu = Template::new(title + &lines.join("\n"));
+        if menu.is_plain() && menu.source().len() > MAX_TEXT_BYTES {
+            let message =
+                format!("this menu has {} bytes; WeChat takes {MAX_TEXT_BYTES}", menu.source().len());
+            let fault = Fault::at(first.unwrap_or_default(), message).warning();
+            faults.push(fault.cure("the rest would be cut off: put items below others"));
+        }
+        Some(Action::Text(menu))
     }
 
     /// One numbered item: a rule for its number and its label. Gives the label.
@@ -151,8 +167,15 @@ impl Drafts<'_> {
         place: Place<'_>,
     ) -> Option<String> {
         let label = table.required("label");
+        if label.as_deref().is_some_and(|label| !Template::new(label.to_owned()).is_plain()) {
+            let fault = Fault::at(
+                table.value_span("label"),
+                "a label is what users write: it has nothing to fill in",
+            );
+            table.faults.push(fault.cure("leave `{{`, `{%` and `{#` out of it"));
+        }
         let words = vec![number.to_string(), label.clone().unwrap_or_default()];
-        let when = Condition::new(Fold::On, vec![Test::Text(words)]);
+        let when = Condition::new(place.fold(), vec![Test::Text(words)]);
         let role = Role::Step { step: step.to_owned(), part: StepPart::Item(number) };
         let line = line_of(place.file, table.span.start);
         let templates = Templates { captures: Some(&[]), tables: self.tables };
@@ -193,7 +216,7 @@ impl Drafts<'_> {
         if manners.cancel.is_empty() {
             return;
         }
-        let when = Condition::new(Fold::On, vec![Test::Text(manners.cancel.clone())]);
+        let when = Condition::new(place.fold(), vec![Test::Text(manners.cancel.clone())]);
         let mut draft = Draft::of_step(name, StepPart::Cancel, when).reading(table, place.file);
         draft.tier = Tier::Cancel;
         draft.rule.then = text_or_nothing(manners.cancel_reply.as_ref());
