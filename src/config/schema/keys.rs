@@ -509,7 +509,11 @@ static CONDITION: Group = group(
         key("dates", Kind::Words, "\"12-25\", \"2026-10-01..2026-10-07\""),
         key("step", Kind::Words, "This step of a dialog waits for the user's message"),
         key("session", Kind::Fields(&FIELD), "What is remembered of the user, by its name"),
-        key("first", Kind::True, "No message of the user has come so far before"),
+        key(
+            "first",
+            Kind::True,
+            "No message of the user has come so far before; events count only beside `type`, `event` or `key`",
+        ),
         key("fold", Kind::Fold, FOLD),
     ],
 );
