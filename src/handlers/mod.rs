@@ -1,6 +1,9 @@
 //! What carries an action out that is no reply by itself: programs, HTTP servers, other WeChat servers, chatbots.
 
+pub mod agent;
 mod exec;
+#[cfg(test)]
+mod peer;
 pub mod program;
 
 use std::path::PathBuf;
@@ -10,6 +13,7 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use crate::rules::{Captures, Handler, MediaLibrary, Session};
+use crate::secret::Secret;
 use crate::store::Store;
 use crate::wechat::message::Message;
 use crate::wechat::reply::Reply;
@@ -19,6 +23,8 @@ use crate::wechat::reply::Reply;
 pub struct Equipment {
     /// The folder of the config: programs run there, and files are named from there.
     pub folder: PathBuf,
+    /// `[api] proxy`: the way to servers that are not on this machine.
+    pub proxy: Option<Secret>,
 }
 
 /// One message that a handler is to work an answer out for.
