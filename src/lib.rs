@@ -32,6 +32,7 @@ pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod descriptors;
 pub mod files;
 #[cfg(any(test, fuzzing))]

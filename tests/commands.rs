@@ -215,6 +215,19 @@ fn check_shows_all_faults_at_once_each_with_its_place_a_caret_and_a_cure() {
 }
 
 #[test]
+fn check_tells_whether_a_last_good_config_goes_on() {
+    let good = "[account]\ntoken = \"mytoken\"\n[default]\nreply = \"good\"\n";
+    let broken = "[account]\n[default]\nreply = \"broken\"\n";
+    let desk = Desk::with(broken);
+    assert!(desk.run(["check"]).exits(2).err.ends_with("1 fault; the config is not taken\n"));
+    desk.put("wxcgi.toml", good);
+    desk.receives(&WeChat::with_token("mytoken").says("x")).replies("good");
+    desk.put("wxcgi.toml", broken);
+    desk.run(["check"]).exits(2).complains(&["is not taken; the last good one, of 20", "Z, goes on"]);
+    desk.receives(&WeChat::with_token("mytoken").says("x")).replies("good");
+}
+
+#[test]
 fn check_tells_programs_the_same_as_json() {
     let desk = Desk::with(FAULTY);
     set_mode(&desk.at("wxcgi.toml"), 0o644);

@@ -6,7 +6,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,17 +14,22 @@ use serde_json::Value;
 use super::push::{Push, WeChat};
 use super::toml_text::push_value;
 use super::{ConfigArg, Failure, print, print_line};
-use crate::account::{Account, Surroundings};
+use crate::account::{Account, Surroundings, equipment};
 use crate::callback::{Answered, Circumstances, Means, SUCCESS, Terms, answer, met_rule};
 use crate::chance::random;
 use crate::config::AccountSettings;
+use crate::config::fault::did_you_mean;
 use crate::config::golden::{Expected, ExpectedRule, GoldenFile, GoldenTest};
 use crate::config::load::load;
 use crate::gateway::{Application, Responder, cgi};
+use crate::handlers::Equipment;
 use crate::http::{Params, Request, Response};
 use crate::rules::{MediaFile, MediaLibrary, Role, Rule};
 use crate::store::Store;
 use crate::store::sqlite::{Journal, Sqlite};
+
+/// A test takes no longer than a handler may.
+const PATIENCE: Duration = Duration::from_secs(2 * 60 * 60);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A test, in a .toml file of the folder:
@@ -118,6 +123,9 @@ pub(super) struct Outcome {
     sent: String,
     expected: Answer,
     found: Answer,
+    /// What is wrong with the rule that is expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     complaints: Vec<String>,
 }
@@ -132,10 +140,11 @@ struct Answer {
 impl Run {
     pub(super) fn new(path: &Path) -> Result<Self, Failure> {
         let config = load(path)?.config;
+        let means = TestMeans::new(equipment(&config, path))?;
         Ok(Self {
             settings: config.account.clone(),
             terms: Account::new(config, Surroundings::default()).terms,
-            means: TestMeans::new()?,
+            means,
         })
     }
 
@@ -148,8 +157,13 @@ impl Run {
         for (number, test) in (1..).zip(&file.tests) {
             let mut outcome = self.test(test, number)?;
             outcome.file = path.display().to_string();
-            if record && test.expected.is_none() {
-                let line = outcome.found.as_line(text[..test.insert_at + added].ends_with('\n'));
+            if record && test.expected.is_none() && !outcome.found.reply.is_null() {
+                let begins_line = text[..test.insert_at + added].ends_with('\n');
+                let line = match (test.is_inline, begins_line) {
+                    (true, _) => format!(", {}", outcome.found.as_expectation()),
+                    (false, true) => format!("{}\n", outcome.found.as_expectation()),
+                    (false, false) => format!("\n{}\n", outcome.found.as_expectation()),
+                };
                 text.insert_str(test.insert_at + added, &line);
                 added += line.len();
                 (outcome.recorded, outcome.passed) = (true, outcome.complaints.is_empty());
@@ -175,11 +189,17 @@ impl Run {
         let rule = wechat.ask(|message| met_rule(&self.terms, message, now, &self.means));
         let app = Moment { terms: &self.terms, means: &self.means, now };
         let document = cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &app);
-        let received = wechat.receive(&document)?;
-        let found = Answer { rule: rule.as_deref().map_or(false.into(), called), reply: received.written };
+        let (reply, complaints) = match wechat.receive(&document) {
+            Ok(received) => (received.written, received.complaints),
+            // One message that cannot be one leaves the other tests alone.
+            Err(Failure::Failed(why)) => (Value::Null, vec![why]),
+            Err(other) => return Err(other),
+        };
+        let found = Answer { rule: rule.as_deref().map_or(false.into(), called), reply };
         let passed = test.expected.as_ref().is_some_and(|expected| {
-            is_expected(expected, rule.as_deref(), &found.reply) && received.complaints.is_empty()
+            is_expected(expected, rule.as_deref(), &found.reply) && complaints.is_empty()
         });
+        let unknown = test.expected.as_ref().and_then(|expected| self.unknown_rule(expected.rule.as_ref()?));
         Ok(Outcome {
             file: String::new(),
             line: test.line,
@@ -189,8 +209,28 @@ impl Run {
             sent: sent(&test.fields),
             expected: Answer::of(test.expected.as_ref()),
             found,
-            complaints: received.complaints,
+            unknown,
+            complaints,
         })
+    }
+
+    /// What is said of an expected rule that there is not.
+    fn unknown_rule(&self, expected: &ExpectedRule) -> Option<String> {
+        let rules = || self.terms.rules.all();
+        match expected {
+            ExpectedRule::None => None,
+            ExpectedRule::Number(number) => {
+                let is_there = rules().any(|rule| rule.role == Role::Rule(*number));
+                (!is_there).then(|| format!("there is no rule {number}"))
+            }
+            ExpectedRule::Named(name) => {
+                let names: Vec<_> =
+                    rules().flat_map(|rule| rule.name.clone().into_iter().chain([rule.role.key()])).collect();
+                let near = did_you_mean(name, names.iter().map(String::as_str));
+                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                (!names.contains(name)).then(|| format!("no rule is called `{name}`{hint}"))
+            }
+        }
     }
 }
 
@@ -210,7 +250,14 @@ impl Application for Moment<'_> {
         let circumstances = Circumstances { now: self.now, random: || Some([0; 16]) };
         responder.respond(match answer(self.terms, request, circumstances) {
             Answered::Now(response) => response,
-            Answered::Later(pending) => pending.respond(self.means),
+            Answered::Later(pending) => match pending.respond(self.means) {
+                Ok(response) => response,
+                // As it would come in time; what follows the first reply is for another moment.
+                Err(order) => {
+                    let replies = pending.work_out(&order, self.means);
+                    pending.respond_with(&order.answer(replies.first()))
+                }
+            },
         });
     }
 
@@ -224,10 +271,11 @@ impl Application for Moment<'_> {
 pub(super) struct TestMeans {
     folder: PathBuf,
     store: Arc<dyn Store>,
+    equipment: Equipment,
 }
 
 impl TestMeans {
-    pub(super) fn new() -> Result<Self, Failure> {
+    pub(super) fn new(equipment: Equipment) -> Result<Self, Failure> {
         let failed =
             |error: std::io::Error| Failure::Failed(format!("cannot make a folder for the store: {error}"));
         let name = random::<8>()
@@ -237,7 +285,7 @@ impl TestMeans {
         let folder = std::env::temp_dir().join(format!("wxcgi-test-{name}"));
         DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
         let store = Sqlite::new(folder.join("store.db"), Journal::default(), Duration::from_secs(2), "test");
-        Ok(Self { folder, store: Arc::new(store) })
+        Ok(Self { folder, store: Arc::new(store), equipment })
     }
 }
 
@@ -263,6 +311,14 @@ impl Means for TestMeans {
     /// Two tests at the same time may well send the same event.
     fn knows_repeats(&self) -> bool {
         false
+    }
+
+    fn equipment(&self) -> Option<&Equipment> {
+        Some(&self.equipment)
+    }
+
+    fn until(&self) -> Instant {
+        Instant::now() + PATIENCE
     }
 }
 
@@ -316,15 +372,13 @@ impl Answer {
         Self { rule, reply }
     }
 
-    /// The line of a test file that expects this.
-    fn as_line(&self, begins_line: bool) -> String {
-        let mut line = String::from(if begins_line { "" } else { "\n" });
-        line.push_str("expect = { rule = ");
-        push_value(&mut line, &self.rule);
-        line.push_str(", reply = ");
-        push_value(&mut line, &self.reply);
-        line.push_str(" }\n");
-        line
+    /// What a test file says to expect this.
+    fn as_expectation(&self) -> String {
+        let mut text = String::from("expect = { rule = ");
+        push_value(&mut text, &self.rule);
+        text.push_str(", reply = ");
+        push_value(&mut text, &self.reply);
+        text + " }"
     }
 }
 
@@ -347,6 +401,9 @@ impl Outcome {
             ("reply", &self.expected.reply, &self.found.reply),
         ] {
             push_difference(&mut text, label, expected, found);
+        }
+        if let Some(unknown) = &self.unknown {
+            let _ = writeln!(text, "         {unknown}");
         }
         for complaint in &self.complaints {
             let _ = writeln!(text, "         WeChat would not take this reply: {complaint}");
@@ -403,7 +460,7 @@ mod tests {
             let answer = Answer { rule: json!("r"), reply };
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("t.toml");
-            fs::write(&path, format!("[[test]]\nsend = \"a\"\n{}", answer.as_line(true))).unwrap();
+            fs::write(&path, format!("[[test]]\nsend = \"a\"\n{}\n", answer.as_expectation())).unwrap();
             let file = GoldenFile::read(&path).unwrap_or_else(|unusable| panic!("{unusable:?}"));
             assert_eq!(Answer::of(file.tests[0].expected.as_ref()), answer);
         }

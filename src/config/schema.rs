@@ -267,7 +267,7 @@ mod tests {
         [[rule]]\nwhen.text = \"f\"\nreply.news = [{}]\n[[rule]]\nwhen.text = \"g\"\nreply.transfer = {}\n\
         [[rule]]\nwhen.text = \"i\"\nexec = [\"a\"]\n\
         [[rule]]\nwhen = { text = \"j\", exec = {}, http = {} }\nhttp = {}\n\
-        [[rule]]\nwhen.text = \"k\"\nrelay = [{}]\n";
+        [[rule]]\nwhen.text = \"k\"\nrelay = [{}]\n[delivery]\n";
 
     #[test]
     fn the_schema_has_the_keys_that_the_readers_ask_for_and_no_others() {

@@ -12,7 +12,9 @@ use super::handler::Guard;
 use super::memory::{Limit, Past, UserMemory};
 use super::pattern::Pattern;
 use super::subject::{Captures, Subject};
+use super::words::{any_stands_in, in_order};
 use crate::clock::unix_seconds;
+use crate::wechat::message::KNOWN_TYPES;
 
 /// Tests that must all hold. They are asked in this order, so those that cost something come last.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -114,11 +116,11 @@ impl Condition {
                 words.dedup();
                 Test::Text(words)
             }
-            Test::Contains(words) => Test::Contains(parts(words)),
+            Test::Contains(words) => Test::Contains(in_order(parts(words))),
             Test::Prefix(words) => Test::Prefix(parts(words)),
             Test::Suffix(words) => Test::Suffix(parts(words)),
             Test::AllOf(words) => Test::AllOf(parts(words)),
-            Test::NoneOf(words) => Test::NoneOf(parts(words)),
+            Test::NoneOf(words) => Test::NoneOf(in_order(parts(words))),
             Test::Regex(patterns) => {
                 Test::Regex(patterns.into_iter().map(|pattern| pattern.folded(fold)).collect())
             }
@@ -159,6 +161,24 @@ impl Condition {
     #[must_use]
     pub fn takes_all(&self) -> bool {
         self.tests.iter().all(|test| matches!(test, Test::Sent | Test::Step(_, None)))
+    }
+
+    /// Whether it holds for nothing but what a person sends.
+    #[must_use]
+    pub fn is_for_people(&self) -> bool {
+        self.tests.iter().any(|test| match test {
+            Test::Sent => true,
+            Test::Type(types) => types.iter().all(|kind| KNOWN_TYPES.contains(&kind.as_str())),
+            test => test.reads_text(),
+        })
+    }
+
+    /// The values of the session that it asks for.
+    pub fn session_values(&self) -> impl Iterator<Item = &str> {
+        self.tests.iter().filter_map(|test| match test {
+            Test::Session(field) => Some(field.path.as_str()),
+            _ => None,
+        })
     }
 
     /// The limits that hold for all users together.
@@ -249,6 +269,20 @@ impl<'m> Found<'m> {
 }
 
 impl Test {
+    /// Whether it looks at a text.
+    pub(super) fn reads_text(&self) -> bool {
+        matches!(
+            self,
+            Self::Text(_)
+                | Self::Contains(_)
+                | Self::Prefix(_)
+                | Self::Suffix(_)
+                | Self::AllOf(_)
+                | Self::NoneOf(_)
+                | Self::Regex(_)
+        )
+    }
+
     /// Whether it looks at more than what was sent.
     fn is_circumstantial(&self) -> bool {
         self.asks_memory()
@@ -268,9 +302,7 @@ impl Test {
     fn holds<'m>(&self, subject: &Subject<'m>, text: Option<&Folded<'m>>, found: &mut Found<'m>) -> bool {
         let any =
             |names: &[String], name: Option<&str>| names.iter().any(|known| Some(known.as_str()) == name);
-        let holds_any = |words: &[String]| {
-            text.is_some_and(|text| words.iter().any(|word| text.text().contains(word.as_str())))
-        };
+        let holds_any = |words: &[String]| text.is_some_and(|text| any_stands_in(words, text.text()));
         match self {
             // There may be thousands in one list; they are sorted.
             Self::Text(words) => text

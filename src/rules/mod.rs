@@ -24,6 +24,7 @@ mod stored;
 mod subject;
 mod tables;
 mod template;
+mod words;
 
 pub use action::{Action, ActionError, ArticleTemplate};
 pub use blocked::{Blocked, Measure};
@@ -38,7 +39,7 @@ pub use media::{MediaFile, MediaId, MediaKind, MediaLibrary, NoLibrary};
 pub use memory::{Count, Limit, Past, Period, Sequel, SessionFull, Setting, Turn, UserMemory};
 pub use pattern::{Pattern, PatternError};
 pub use shadow::Shadow;
-pub use subject::{Captures, Circumstance, Outside, Subject};
+pub use subject::{Captures, Circumstance, Nobody, Outside, Subject};
 pub use tables::{MAX_TABLE, Rows, Table, Tables};
 pub use template::{BUILT_IN_NAMES, Scope, Session, Template, TemplateError};
 
@@ -206,6 +207,8 @@ pub struct Rules {
     blocked: Vec<Blocked>,
     /// Rules that are switched off, each with the number of those before it that are not.
     disabled: Vec<(usize, Arc<Rule>)>,
+    /// Whether an answer may be more than one reply, or be late.
+    needs_delivery: bool,
 }
 
 /// Where the rules are.
@@ -244,8 +247,15 @@ impl Rules {
     /// Rules in the order in which they shall be tried, those for what no other is for last.
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
+        let needs_delivery = rules.iter().any(|rule| rule.then.needs_delivery());
         let rules = rules.into_iter().map(Arc::new).collect();
-        Self { source: Source::Ready(rules, OnceLock::new()), ..Self::default() }
+        Self { source: Source::Ready(rules, OnceLock::new()), needs_delivery, ..Self::default() }
+    }
+
+    /// Whether an answer may be more than one reply, or be late: what does not reach the user at once has to wait for him.
+    #[must_use]
+    pub fn need_delivery(&self) -> bool {
+        self.needs_delivery
     }
 
     /// The same with words that shall not pass.
@@ -271,6 +281,11 @@ impl Rules {
     /// The rules in the order in which they are tried.
     pub fn iter(&self) -> impl Iterator<Item = Arc<Rule>> {
         (0..self.source.len()).filter_map(|number| self.source.get(number))
+    }
+
+    /// The same, and those that are switched off.
+    pub fn all(&self) -> impl Iterator<Item = Arc<Rule>> {
+        self.iter().chain(self.disabled.iter().map(|(_, rule)| Arc::clone(rule)))
     }
 
     /// Whether there are none, not even a default.
