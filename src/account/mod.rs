@@ -123,8 +123,11 @@ impl Application for Account {
 }
 
 /// What the handlers of the config that was read from `path` work with.
-pub(crate) fn equipment(_config: &Config, path: &Path) -> Equipment {
-    Equipment { folder: path.parent().map(Path::to_owned).unwrap_or_default() }
+pub(crate) fn equipment(config: &Config, path: &Path) -> Equipment {
+    Equipment {
+        folder: path.parent().map(Path::to_owned).unwrap_or_default(),
+        proxy: config.api.proxy.clone(),
+    }
 }
 
 fn circumstances() -> Circumstances {

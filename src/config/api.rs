@@ -77,7 +77,7 @@ struct BaseUrl {
 
 /// Who could read what is sent.
 #[derive(Debug, PartialEq, Eq)]
-enum Travel {
+pub(super) enum Travel {
     /// Nobody: it is encrypted, or stays on this machine.
     Safe,
     /// Who is near: it goes through a private network in the clear.
@@ -103,7 +103,7 @@ fn base_url(text: &str) -> Result<BaseUrl, String> {
 }
 
 /// Who could read what goes to this host in the clear; `None`: anybody.
-fn travel_of(host: &str) -> Option<Travel> {
+pub(super) fn travel_of(host: &str) -> Option<Travel> {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let (is_here, is_near) = match address.map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(v4)) => (v4.is_loopback(), v4.is_private() || v4.is_link_local()),
