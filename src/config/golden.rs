@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::fault::{Fault, PlacedFault, did_you_mean, line_of};
 use super::load::Unusable;
 use super::table::{Faults, Table, Value, text, wrong_type};
+use super::value;
 use crate::files::read_file;
 use crate::rules::snake_case;
 use crate::wechat::message::Message;
@@ -210,8 +211,8 @@ fn scalar(value: Value<'_>, faults: &Faults<'_>) -> Option<String> {
 fn read_expected(table: Table<'_>) -> Option<Expected> {
     let rule = table.value("rule").map(|value| read_rule(value, table.faults));
     let replies = table.value("reply").map(|value| match value.get_ref() {
-        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
-        single => vec![json(single)],
+        DeValue::Array(items) => items.iter().map(|item| value::json(item.get_ref())).collect(),
+        single => vec![value::json(single)],
     });
     if table.is_empty() {
         let fault = Fault::at(table.span.clone(), "nothing is expected");
@@ -229,23 +230,6 @@ fn read_rule(value: Value<'_>, faults: &Faults<'_>) -> Option<ExpectedRule> {
         _ => None,
     }
     .or_else(|| wrong_type(value, "a rule's name, its number, or false for none", faults))
-}
-
-/// A value as a program reads it.
-fn json(value: &DeValue<'_>) -> Json {
-    match value {
-        DeValue::String(text) => text.as_ref().into(),
-        DeValue::Boolean(flag) => (*flag).into(),
-        DeValue::Integer(number) => number.as_str().parse::<i64>().map_or(Json::Null, Json::from),
-        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Json::Null, Json::from),
-        DeValue::Datetime(datetime) => datetime.to_string().into(),
-        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
-        DeValue::Table(members) => {
-            let members =
-                members.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref())));
-            Json::Object(members.collect())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::chat::Profiles;
 use super::fault::Fault;
 use super::server::duration_within;
 use super::table::Table;
 use crate::rules::{Action, Exec, Handler, Handling, Late};
 
 /// The keys that name a handler; a rule has one of them at most, and then no `reply`.
-pub(super) const HANDLERS: &[&str] = &["exec"];
+pub(super) const HANDLERS: &[&str] = &["exec", "chat"];
 
 /// How long a handler may take.
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60 * 60);
@@ -29,7 +30,7 @@ pub(super) fn refuse_options(rule: &Table<'_>) {
 }
 
 /// The handler of a rule that names one.
-pub(super) fn read_handling(rule: &Table<'_>) -> Option<Action> {
+pub(super) fn read_handling(rule: &Table<'_>, profiles: &Profiles) -> Option<Action> {
     for other in ["reply", "alias"].into_iter().filter(|other| rule.value(other).is_some()) {
         let fault = Fault::at(rule.value_span(other), format!("this rule has a handler and `{other}`"));
         rule.faults.push(fault.cure("leave one of them out"));
@@ -41,7 +42,10 @@ pub(super) fn read_handling(rule: &Table<'_>) -> Option<Action> {
         let fault = Fault::at(rule.value_span(second), "this rule has two handlers");
         rule.faults.push(fault.cure("leave one of them out"));
     }
-    let handler = Handler::Exec(read_exec(rule)?);
+    let handler = match **named.first()? {
+        "chat" => Handler::Chat { profile: profiles.named(rule)? },
+        _ => Handler::Exec(read_exec(rule)?),
+    };
     Some(Action::Handler(Box::new(Handling { handler, timeout, late })))
 }
 

@@ -352,7 +352,7 @@ pub(super) fn read_action(
         refuse_options(&table);
     }
     let then = match &alias {
-        _ if has_handler(&table) => read_handling(&table),
+        _ if has_handler(&table) => read_handling(&table, &templates.tables.profiles),
         Some((_, span)) if table.value("reply").is_some() => {
             let fault = Fault::at(span.clone(), "this rule has a reply of its own and an `alias`");
             table.faults.push(fault.cure("leave one of them out"));
@@ -388,7 +388,7 @@ fn read_limits(table: &Table<'_>, key: &str, zone: &Zone) -> Vec<Test> {
     every.into_iter().chain(limit).collect()
 }
 
-fn read_limit(table: Table<'_>, key: &str, zone: &Zone) -> Limit {
+pub(super) fn read_limit(table: Table<'_>, key: &str, zone: &Zone) -> Limit {
     let times = |name| table.integer_within(name, "times", 1..=u32::MAX);
     let (user, all) = (times("user"), times("all"));
     if table.value("user").is_none() && table.value("all").is_none() {

@@ -72,6 +72,8 @@ enum Kind {
     Named(&'static Group),
     /// Texts, numbers and flags under names of the operator's choice.
     Values,
+    /// Whatever TOML can say, under names of others.
+    Free,
     Reply,
     Replies,
     Choices(&'static Group),
@@ -193,6 +195,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Values => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
         }
+        Kind::Free => json!({ "type": "object" }),
         Kind::Reply => reference("reply"),
         Kind::Replies => list(reference("reply")),
         Kind::Choices(group) => {
@@ -252,7 +255,7 @@ mod tests {
         [[rule]]\nwhen.text = \"d\"\nreply.video = {}\n[[rule]]\nwhen.text = \"e\"\nreply.music = {}\n\
         [[rule]]\nwhen.text = \"h\"\nreply.music.thumb = {}\n\
         [[rule]]\nwhen.text = \"f\"\nreply.news = [{}]\n[[rule]]\nwhen.text = \"g\"\nreply.transfer = {}\n\
-        [[rule]]\nwhen.text = \"i\"\nexec = [\"a\"]\n";
+        [[rule]]\nwhen.text = \"i\"\nexec = [\"a\"]\n[chat.c]\nlimit = {}\nprice = {}\n";
 
     #[test]
     fn the_schema_has_the_keys_that_the_readers_ask_for_and_no_others() {

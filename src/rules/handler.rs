@@ -21,6 +21,11 @@ pub struct Handling {
 pub enum Handler {
     /// A program.
     Exec(Exec),
+    /// A chatbot: `[chat.NAME]` of the config says which.
+    Chat {
+        /// The name.
+        profile: String,
+    },
 }
 
 /// `exec`: a program that is run for one message.

@@ -34,6 +34,7 @@ pub use explain::{Asked, Tried, Verdict};
 pub use fields::{known_fields, snake_case};
 pub use fold::Fold;
 pub use handler::{Exec, Handler, Handling, Late};
+pub use markup::linkless;
 pub use media::{MediaFile, MediaId, MediaKind, MediaLibrary, NoLibrary};
 pub use memory::{Count, Limit, Past, Period, Sequel, SessionFull, Setting, Turn, UserMemory};
 pub use pattern::{Pattern, PatternError};
