@@ -31,6 +31,7 @@ pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

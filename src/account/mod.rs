@@ -2,7 +2,10 @@
 
 mod api;
 mod status;
+mod tools;
+mod visit;
 mod work;
+mod worker;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -19,6 +22,7 @@ use crate::config::fault::{PlacedFault, Severity};
 use crate::config::load::{Loaded, Service, Stamp, Unusable, open_for_service};
 use crate::config::places::{CONFIG_VARIABLE, Origin};
 use crate::gateway::{Application, Responder};
+use crate::handlers::Equipment;
 use crate::http::{Params, Request, Response};
 use crate::logging::{self, address_shown, shown};
 use crate::rules::Rule;
@@ -26,8 +30,10 @@ use crate::wechat::message::Message;
 use api::ApiParts;
 pub use api::open_api;
 use status::{About, AboutLog, StatusPage, not_found};
+use tools::Tools;
 pub use work::Surroundings;
 use work::Work;
+pub use worker::{COMMAND as WORKER_COMMAND, work_for_cgi};
 
 /// One Official Account, ready to answer.
 #[derive(Debug)]
@@ -42,8 +48,16 @@ impl Account {
     /// The account that `config` describes.
     #[must_use]
     pub fn new(config: Config, surroundings: Surroundings) -> Self {
-        let Config { account, server, log, api, store, rules, tables, .. } = config;
-        let work = Work::new(ApiParts::of(&account, api, store), surroundings);
+        let equipment = equipment(&config, &surroundings.config);
+        let Config { account, server, log, api, store, rules, tables, delivery, .. } = config;
+        let may_push = account.verified && account.app_id.is_some() && account.app_secret.is_some();
+        let (is_staying, needs_delivery) =
+            (surroundings.service == Service::ManyRequests, rules.need_delivery());
+        let tools = Tools::new(ApiParts::of(&account, api, store), may_push, equipment, surroundings);
+        let work = Work::new(tools, delivery.clone());
+        if needs_delivery && is_staying {
+            work.look_after_others();
+        }
         let status = server.status.map(|allowed| StatusPage::new(account.path.clone(), allowed));
         let terms = Terms {
             tokens: [Some(account.token), account.previous_token].into_iter().flatten().collect(),
@@ -59,6 +73,7 @@ impl Account {
             clock_skew: server.clock_skew,
             rules,
             tables,
+            delivery: needs_delivery.then_some(delivery),
             personal_data: log.personal_data,
         };
         Self { terms: Arc::new(terms), work, max_body: server.max_body, status }
@@ -84,7 +99,7 @@ impl Account {
     fn answer(&self, request: &Request, responder: Responder) {
         match answer(&self.terms, request, circumstances()) {
             Answered::Now(response) => responder.respond(response),
-            Answered::Later(pending) => self.work.answer(pending, responder),
+            Answered::Later(pending) => self.work.answer(*pending, responder),
         }
     }
 }
@@ -104,6 +119,15 @@ impl Application for Account {
 
     fn unanswered(&self) -> Response {
         Response::text(200, SUCCESS)
+    }
+}
+
+/// What the handlers of the config that was read from `path` work with.
+pub(crate) fn equipment(config: &Config, path: &Path) -> Equipment {
+    Equipment {
+        folder: path.parent().map(Path::to_owned).unwrap_or_default(),
+        proxy: config.api.proxy.clone(),
+        chats: config.chats.clone(),
     }
 }
 

@@ -9,19 +9,26 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::api::ApiParts;
-use crate::api::Api;
+use super::tools::Tools;
+use super::visit::Visit;
+use super::worker::Assignment;
 use crate::callback::{Means, Pending, Terms, met_rule};
 use crate::config::load::Service;
+use crate::delivery::{Answer, DeliverySettings, Desk, Office, Order, Start, Visitor};
 use crate::gateway::Responder;
-use crate::http::Response;
+use crate::handlers::Equipment;
 use crate::rules::{MediaFile, MediaLibrary, Rule};
-use crate::store::Store;
+use crate::store::{Holder, Store};
 use crate::wechat::message::Message;
 
-/// So many answers are worked out at once in a process; each has a thread.
-const MAX_AT_ONCE: usize = 64;
-static AT_ONCE: AtomicUsize = AtomicUsize::new(0);
+/// How many answers are worked out in this process.
+static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+
+/// A thousand threads may wait for slow handlers: none has more than it needs.
+const STACK: usize = 1 << 20;
+
+/// What a job asks of the store and of WeChat may take so long, with its handler.
+const JOB: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Where an account is served.
 #[derive(Debug, Clone)]
@@ -45,15 +52,24 @@ impl Default for Surroundings {
 #[derive(Debug)]
 pub(super) struct Work {
     tools: Arc<Tools>,
-    watch: OnceLock<mpsc::Sender<Watched>>,
+    desk: Arc<Desk>,
+    max_jobs: usize,
+    watch: OnceLock<mpsc::Sender<Arc<Visit>>>,
     /// The thread of a process for one request, once it was needed.
     last: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Work {
-    pub(super) fn new(parts: ApiParts, surroundings: Surroundings) -> Self {
-        let tools = Tools { parts, surroundings, store: OnceLock::new(), api: OnceLock::new() };
-        Self { tools: Arc::new(tools), watch: OnceLock::new(), last: Mutex::default() }
+    pub(super) fn new(tools: Tools, delivery: DeliverySettings) -> Self {
+        let (tools, max_jobs) = (Arc::new(tools), delivery.max_jobs);
+        let office: Arc<dyn Office> = Arc::<Tools>::clone(&tools);
+        let desk = Desk::new(delivery, office);
+        Self { tools, desk, max_jobs, watch: OnceLock::new(), last: Mutex::default() }
+    }
+
+    /// Looks after what other processes have left that died.
+    pub(super) fn look_after_others(&self) {
+        self.desk.look_after_others();
     }
 
     /// The rule that answers a message now.
@@ -63,34 +79,41 @@ impl Work {
         message: &Message<'_>,
         now: SystemTime,
     ) -> Option<Arc<Rule>> {
-        let means = WorkMeans { tools: &self.tools, until: Instant::now() + terms.deadline };
+        let means = WorkMeans { work: self.hands(), until: Instant::now() + terms.deadline, is_job: false };
         met_rule(terms, message, now, &means)
     }
 
+    fn hands(&self) -> Hands {
+        Hands { tools: Arc::clone(&self.tools), desk: Arc::clone(&self.desk) }
+    }
+
     /// Answers a call from a thread of its own, or at its deadline without it.
-    pub(super) fn answer(&self, pending: Box<Pending>, responder: Responder) {
-        let Some(place) = Place::take() else {
+    pub(super) fn answer(&self, pending: Pending, responder: Responder) {
+        let Some(place) = Place::take(self.max_jobs) else {
             log::error!(
                 target: "account", kind = "too many answers";
-                "{MAX_AT_ONCE} answers are being worked out already; this one fails at once"
+                "{} answers (`max_jobs`) are being worked out already; this one fails at once", self.max_jobs
             );
             return responder.respond(pending.fail());
         };
-        let pending: Arc<Pending> = Arc::from(pending);
-        let answer = Arc::new(Answer(Mutex::new(Some(responder))));
-        let (tools, at_work) = (Arc::clone(&self.tools), (Arc::clone(&pending), Arc::clone(&answer)));
-        let spawned = thread::Builder::new().name("answer".to_owned()).spawn(move || {
-            let (pending, answer) = at_work;
-            answer.give(tools.respond(&pending));
+        let visit = Arc::new(Visit::new(pending, responder));
+        let (hands, at_work) = (self.hands(), Arc::clone(&visit));
+        let spawned = thread::Builder::new().name("answer".to_owned()).stack_size(STACK).spawn(move || {
+            hands.attend(&at_work);
             drop(place);
         });
         match spawned {
-            Ok(thread) => self.watch(thread, Watched { pending, answer }),
+            Ok(thread) => self.watch(thread, visit),
             Err(error) => {
                 log::error!(target: "account", "cannot start a thread: {error}");
-                answer.give(pending.fail());
+                visit.fail();
             }
         }
+    }
+
+    /// Does what another process was asked for and left to this one.
+    pub(super) fn work_out(&self, pending: &Pending, order: &Order, holder: Holder) {
+        self.hands().work_out(pending, &Arc::new(order.clone()), holder);
     }
 
     /// What a process for one request has left to do once its answer is out.
@@ -100,7 +123,7 @@ impl Work {
     }
 
     /// Sees to it that a call is answered at its deadline.
-    fn watch(&self, thread: JoinHandle<()>, watched: Watched) {
+    fn watch(&self, thread: JoinHandle<()>, visit: Arc<Visit>) {
         if self.tools.surroundings.service == Service::OneRequest {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         }
@@ -114,66 +137,20 @@ impl Work {
             }
             sender
         });
-        let _ = watch.send(watched);
-    }
-}
-
-/// The way back to who asked, for the first who has an answer.
-struct Answer(Mutex<Option<Responder>>);
-
-impl Answer {
-    fn take(&self) -> Option<Responder> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn is_given(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
-    }
-
-    fn give(&self, response: Response) {
-        if let Some(responder) = self.take() {
-            responder.respond(response);
-        }
-    }
-}
-
-/// A call that is being worked on.
-struct Watched {
-    pending: Arc<Pending>,
-    answer: Arc<Answer>,
-}
-
-impl Watched {
-    /// Whether its deadline is still to come; answers it then.
-    fn is_open(&self, now: Instant) -> bool {
-        if self.answer.is_given() {
-            return false;
-        }
-        if now < self.pending.deadline() {
-            return true;
-        }
-        log::error!(
-            target: "account", kind = "deadline";
-            "{:?} is not ready at the `deadline`; answered in its place, it goes on", self.pending
-        );
-        // Taken first: who is ready just now must not find that it was for nothing.
-        if let Some(responder) = self.answer.take() {
-            responder.respond(self.pending.fail());
-        }
-        false
+        let _ = watch.send(visit);
     }
 }
 
 /// Answers each call at its deadline, unless somebody else did.
-fn keep_watch(calls: &mpsc::Receiver<Watched>) {
-    let mut watched: Vec<Watched> = Vec::new();
+fn keep_watch(calls: &mpsc::Receiver<Arc<Visit>>) {
+    let mut watched: Vec<Arc<Visit>> = Vec::new();
     loop {
         let now = Instant::now();
-        watched.retain(|call| call.is_open(now));
-        let next = watched.iter().map(|call| call.pending.deadline()).min();
+        watched.retain(|visit| visit.is_open(now));
+        let next = watched.iter().map(|visit| visit.last_moment()).min();
         let wait = next.map_or(Duration::MAX, |next| next.saturating_duration_since(now));
         match calls.recv_timeout(wait) {
-            Ok(call) => watched.push(call),
+            Ok(visit) => watched.push(visit),
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             // The account was replaced; its last calls are still to be answered.
             Err(mpsc::RecvTimeoutError::Disconnected) if watched.is_empty() => return,
@@ -186,62 +163,94 @@ fn keep_watch(calls: &mpsc::Receiver<Watched>) {
 struct Place;
 
 impl Place {
-    fn take() -> Option<Self> {
+    fn take(most: usize) -> Option<Self> {
         let place = Self;
-        (AT_ONCE.fetch_add(1, Ordering::Relaxed) < MAX_AT_ONCE).then_some(place)
+        (AT_WORK.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        AT_ONCE.fetch_sub(1, Ordering::Relaxed);
+        AT_WORK.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// What answers are worked out by.
+/// By what an answer is worked out, in any thread.
+#[derive(Debug, Clone)]
+struct Hands {
+    tools: Arc<Tools>,
+    desk: Arc<Desk>,
+}
+
+impl Hands {
+    /// Answers a call, or sees to it that it is answered.
+    fn attend(&self, visit: &Arc<Visit>) {
+        let pending = visit.pending();
+        let order = match pending.order() {
+            Some(order) => order.clone(),
+            None => match pending.respond(&self.means(pending.deadline(), false)) {
+                Ok(response) => return visit.respond(response),
+                Err(order) => *order,
+            },
+        };
+        visit.ordered(order.clone());
+        let visitor: Arc<dyn Visitor> = Arc::<Visit>::clone(visit);
+        let is_brief = self.tools.surroundings.service == Service::OneRequest;
+        let start = if order.is_handled && is_brief {
+            // A web server ends what a request has begun, sooner or later.
+            let assignment = Assignment::new(&self.tools.surroundings, pending, &order);
+            Start::Elsewhere(Box::new(move |holder| assignment.give_away(holder)))
+        } else {
+            let order = order.clone();
+            Start::Here(Box::new(move || pending.work_out(&order, &self.job())))
+        };
+        self.desk.attend(order, &visitor, start);
+    }
+
+    fn work_out(&self, pending: &Pending, order: &Arc<Order>, holder: Holder) {
+        self.desk.work(order, holder, || pending.work_out(order, &self.job()));
+    }
+
+    fn job(&self) -> WorkMeans {
+        self.means(Instant::now() + JOB, true)
+    }
+
+    fn means(&self, until: Instant, is_job: bool) -> WorkMeans {
+        WorkMeans { work: self.clone(), until, is_job }
+    }
+}
+
+/// The store, files of replies and handlers, for a call that wants its answer at a point in time.
 #[derive(Debug)]
-struct Tools {
-    parts: ApiParts,
-    surroundings: Surroundings,
-    /// Opened when first needed.
-    store: OnceLock<Result<Arc<dyn Store>, String>>,
-    api: OnceLock<Result<Api, String>>,
-}
-
-impl Tools {
-    fn respond(&self, pending: &Pending) -> Response {
-        pending.respond(&WorkMeans { tools: self, until: pending.deadline() })
-    }
-
-    fn store(&self) -> Result<&Arc<dyn Store>, String> {
-        let Surroundings { config, state, .. } = &self.surroundings;
-        let open = || self.parts.open_store(config, state.as_deref()).map_err(|error| error.to_string());
-        self.store.get_or_init(open).as_ref().map_err(Clone::clone)
-    }
-
-    fn api(&self) -> Result<&Api, String> {
-        let open = || Ok(self.parts.api(self.store()?));
-        self.api.get_or_init(open).as_ref().map_err(Clone::clone)
-    }
-}
-
-/// The store, and files of replies, for a call that wants its answer at a point in time.
-#[derive(Debug)]
-struct WorkMeans<'t> {
-    tools: &'t Tools,
+struct WorkMeans {
+    work: Hands,
     until: Instant,
+    /// All may be done that takes long.
+    is_job: bool,
 }
 
-impl MediaLibrary for WorkMeans<'_> {
+impl MediaLibrary for WorkMeans {
     fn media_id(&self, file: &MediaFile) -> Result<String, String> {
         let patience = self.until.saturating_duration_since(Instant::now());
-        let found = self.tools.api()?.media_id(&file.path, file.kind.name(), patience);
+        let found = self.work.tools.api()?.media_id(&file.path, file.kind.name(), patience);
         found.map_err(|error| error.to_string())
     }
 }
 
-impl Means for WorkMeans<'_> {
+impl Means for WorkMeans {
     fn store(&self) -> Result<Arc<dyn Store>, String> {
-        self.tools.store().cloned()
+        self.work.tools.store()
+    }
+
+    fn equipment(&self) -> Option<&Equipment> {
+        self.is_job.then_some(&self.work.tools.equipment)
+    }
+
+    fn until(&self) -> Instant {
+        self.until
+    }
+
+    fn fetch(&self, order: &Order) -> Result<Option<Answer>, String> {
+        self.work.desk.fetch(order)
     }
 }

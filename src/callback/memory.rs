@@ -14,9 +14,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::unix_seconds;
+use crate::delivery::{Answer, Order, key_of};
+use crate::handlers::Equipment;
 use crate::rules::{Count, Limit, MediaLibrary, Past, Rule, Session, SessionFull, UserMemory};
 use crate::store::{REPEATED_WITHIN, Store, StoreError, Version};
-use crate::wechat::message::{Content, Message};
+use crate::wechat::message::Message;
 
 /// What is remembered of a user is forgotten when nothing was written for so long; that he is no newcomer never is.
 const LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
@@ -41,17 +43,33 @@ pub trait Means: MediaLibrary {
     fn knows_repeats(&self) -> bool {
         true
     }
+
+    /// With what handlers work; `None` where they are not asked.
+    fn equipment(&self) -> Option<&Equipment> {
+        None
+    }
+
+    /// What may take long is over by then.
+    fn until(&self) -> Instant;
+
+    /// What the user who sent the order has waiting for him; `None` if there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// In words for the log, if it cannot be found out.
+    fn fetch(&self, order: &Order) -> Result<Option<Answer>, String> {
+        let _ = order;
+        Ok(None)
+    }
 }
 
-/// An answer as it is kept for repeats of its message.
+/// What became of a message, as it is kept for its repeats.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Answer {
-    /// The rule, as the log calls it.
-    pub(super) met: String,
-    /// What kind of reply it is, as the log calls it.
-    pub(super) kind: String,
-    /// The reply, not sealed; none is `success`.
-    pub(super) xml: Option<String>,
+pub(super) enum Remembered {
+    /// It was answered this.
+    Answered(Answer),
+    /// Its answer was ordered: who delivers it knows more.
+    Ordered(Order),
 }
 
 /// What the store has of a user.
@@ -68,7 +86,7 @@ struct Given {
     message: String,
     /// It is kept so long, in Unix seconds.
     until: u64,
-    answer: Answer,
+    became: Remembered,
 }
 
 /// A number that all users count up together, and who of late made it what.
@@ -154,10 +172,10 @@ impl Memory {
     }
 
     /// What this very message was answered before.
-    pub(super) fn answer(&self) -> Option<&Answer> {
+    pub(super) fn answer(&self) -> Option<Remembered> {
         let answers = self.loaded.iter().flat_map(|record| &record.answers);
         let mut same = answers.filter(|given| !self.message.is_empty() && given.message == self.message);
-        same.next().map(|given| &given.answer)
+        same.next().map(|given| given.became.clone())
     }
 
     /// Whether the store cannot be asked.
@@ -207,7 +225,7 @@ impl Memory {
     }
 
     /// Puts back what the message left, and what it was answered.
-    pub(super) fn keep(&mut self, answer: &Answer) -> Kept {
+    pub(super) fn keep(&mut self, became: &Remembered) -> Kept {
         if self.is_away() {
             return Kept::Failed;
         }
@@ -218,7 +236,7 @@ impl Memory {
                 None => return Kept::Failed,
             }
         }
-        let record = self.next_record(answer);
+        let record = self.next_record(became);
         let life = if record.user.is_known { FOR_GOOD } else { LIFE };
         let bytes = serde_json::to_vec(&record).unwrap_or_default();
         match self.ask(|store| store.put_if(&self.key, self.version, &bytes, life)) {
@@ -233,7 +251,7 @@ impl Memory {
         self.loaded.as_ref().is_some_and(|record| record.user != *self.draft.borrow())
     }
 
-    fn next_record(&mut self, answer: &Answer) -> Record {
+    fn next_record(&mut self, became: &Remembered) -> Record {
         let now = unix_seconds(self.now);
         let mut user = self.draft.borrow().clone();
         user.prune(self.now);
@@ -243,7 +261,7 @@ impl Memory {
         answers.retain(|given| now < given.until);
         if !self.message.is_empty() {
             let until = now.saturating_add(REPEATED_WITHIN.as_secs());
-            answers.push(Given { message: self.message.clone(), until, answer: answer.clone() });
+            answers.push(Given { message: self.message.clone(), until, became: became.clone() });
         }
         answers.drain(..answers.len().saturating_sub(MAX_ANSWERS));
         Record { user, answers }
@@ -338,19 +356,6 @@ impl fmt::Debug for Memory {
 
 fn total_key(key: &str) -> String {
     format!("total/{key}")
-}
-
-/// By what repeats of a message are known.
-fn key_of(message: &Message<'_>) -> String {
-    let (from, time) = (message.from_user, message.create_time);
-    match (message.msg_id, &message.content) {
-        (Some(id), _) => format!("{id} {from} {time}"),
-        (None, Content::Event(event)) => {
-            let key = message.fields().child_text("EventKey").unwrap_or_default();
-            format!("{from} {time} {} {key}", event.name())
-        }
-        (None, _) => format!("{from} {time}"),
-    }
 }
 
 /// What cannot be read was written by a later version, or by another program: as good as nothing.

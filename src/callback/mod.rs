@@ -11,32 +11,37 @@ mod proof;
 mod refusal;
 mod words;
 
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use memory::Means;
-use memory::{Answer, Kept, Memory};
+use memory::{Kept, Memory, Remembered};
 pub use pending::Pending;
 use proof::{Query, check_path, required, verify};
 use refusal::Refusal;
 use words::outgoing;
 
+pub use crate::delivery::SUCCESS;
 pub use words::{Incoming, incoming};
 
 use crate::clock::unix_seconds;
+use crate::delivery::{Answer, DeliverySettings, Order, Trigger, key_of};
+use crate::handlers::{Handled, Task};
 use crate::http::{Request, Response};
 use crate::logging::{address_shown, openid_shown, shown};
 use crate::rules::{
-    Action, Blocked, Captures, Chooser, Circumstance, Match, MediaLibrary, NoLibrary, Past, Rule, Rules,
-    Scope, Session, Tables, Template, Tried,
+    Action, Blocked, Captures, Chooser, Circumstance, Fold, Handling, Late, Match, MediaLibrary, NoLibrary,
+    Past, Role, Rule, Rules, Scope, Session, Tables, Template, Tried,
 };
 use crate::secret::Secret;
 use crate::wechat::crypto::{AesKey, open_envelope, seal_envelope};
 use crate::wechat::envelope::envelope_xml;
+use crate::wechat::limits::{MAX_TEXT_BYTES, can_be_answered};
 use crate::wechat::message::{Content, Message};
 use crate::wechat::mode::{AcceptedMode, Mode};
-use crate::wechat::reply::{Reply, check_xml};
+use crate::wechat::reply::Reply;
 use crate::wechat::signature::verify_msg_signature;
 use crate::wechat::xml::{self, Element};
 
@@ -63,6 +68,9 @@ pub struct Terms {
     pub rules: Rules,
     /// What replies look things up in.
     pub tables: Tables,
+    /// How answers reach users that take more than one reply, or more time than WeChat gives; `None` where no rule has
+    /// such.
+    pub delivery: Option<DeliverySettings>,
     /// Whether the log names people in full.
     pub personal_data: bool,
 }
@@ -75,9 +83,6 @@ pub struct Circumstances {
     /// Sixteen unpredictable bytes; asked for only where a reply is encrypted, or one of several.
     pub random: fn() -> Option<[u8; 16]>,
 }
-
-/// "Received, nothing to say, do not retry": the body that is legal in every mode.
-pub const SUCCESS: &str = "success";
 
 /// Says to a person who opens the URL with a right signature that it works.
 const ALIVE: &str =
@@ -131,7 +136,7 @@ fn try_answer(
         return Ok(echo(query).into());
     }
     let outer = xml::parse(&request.body)?;
-    let call = Call { terms, received: request.received, circumstances, means: None, waited_for: None };
+    let call = Call::new(terms, request.received, circumstances);
     match open(terms, &query, &outer)? {
         None => call.reply_to(&outer, &request.body, None),
         Some(opened) => {
@@ -223,10 +228,16 @@ struct Call<'c> {
     terms: &'c Arc<Terms>,
     received: Instant,
     circumstances: Circumstances,
+    /// The message as it was read, decrypted, where that may be needed.
+    body: &'c [u8],
     /// By what more is found out than config and message say; `None` where nothing may be waited for.
     means: Option<&'c dyn Means>,
-    /// Why the rules could not be asked to the end before.
-    waited_for: Option<MustWait>,
+    /// Whether it is known that what is remembered of the user is to be asked.
+    asks_memory: bool,
+    /// Whether all is done now that may take long.
+    is_job: bool,
+    /// What a handler has worked out, for the rule that asked it: it is asked once.
+    handled: OnceCell<(Role, Result<Handled, String>)>,
 }
 
 /// What rules say to a message.
@@ -238,12 +249,32 @@ struct Said<'m> {
 const NO_RULE: &str = "no rule";
 
 /// What has to be asked or uploaded before more can be said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum MustWait {
     /// A file has to be uploaded.
     Files,
     /// It has to be looked up what is remembered of the user.
     Memory,
+    /// It has to be looked up what waits for the user.
+    Outbox,
+    /// The answer takes more than one reply, or more time than WeChat gives.
+    Delivery(Box<Order>),
+}
+
+impl<'c> Call<'c> {
+    /// A call whose answer must wait for nothing.
+    fn new(terms: &'c Arc<Terms>, received: Instant, circumstances: Circumstances) -> Self {
+        Self {
+            terms,
+            received,
+            circumstances,
+            body: &[],
+            means: None,
+            asks_memory: false,
+            is_job: false,
+            handled: OnceCell::new(),
+        }
+    }
 }
 
 impl Call<'_> {
@@ -260,7 +291,7 @@ impl Call<'_> {
             Incoming::Masked(root) => self.answer(&Message::from_xml(&root)?, seal),
             Incoming::Refused(blocked) => {
                 let reply = self.refusal(&message, blocked);
-                Ok(self.send(&message, &self.composed(&message, "a blocked word", reply), seal))
+                Ok(self.send(&message, &self.composed(&message, "a blocked word", reply.as_ref()), seal))
             }
             Incoming::Ignored => {
                 Ok(self.send(&message, &self.composed(&message, "a blocked word", None), seal))
@@ -272,16 +303,65 @@ impl Call<'_> {
         })
     }
 
+    /// Does something with the message in `root` as the rules are to see it; nothing, if they are not.
+    fn unblocked<T>(&self, root: &Element<'_>, act: impl FnOnce(&Message<'_>) -> T) -> Option<T> {
+        let message = Message::from_xml(root).ok()?;
+        match incoming(self.terms.rules.blocked(), &message) {
+            Incoming::Passes => Some(act(&message)),
+            Incoming::Masked(root) => Some(act(&Message::from_xml(&root).ok()?)),
+            Incoming::Refused(_) | Incoming::Ignored => None,
+        }
+    }
+
     /// Answers what the rules say, as far as nothing is missing for it.
     fn answer(&self, message: &Message<'_>, seal: Option<Seal<'_>>) -> Result<Response, MustWait> {
-        if let (Some(means), Some(MustWait::Memory)) = (self.means, self.waited_for) {
-            return self.answer_from_memory(message, means, seal);
+        if self.is_for_outbox(message) {
+            let means = self.means.ok_or(MustWait::Outbox)?;
+            let piece = means.fetch(&Self::order(message, "the outbox", None, None));
+            let piece = piece.inspect_err(|why| log::error!(target: "delivery", "{why}"));
+            if let Ok(Some(piece)) = piece {
+                return Ok(self.send(message, &piece, seal));
+            }
         }
-        let said = self.ask_rules(message, None);
-        match (said, self.means) {
-            (Err(MustWait::Memory), Some(means)) => self.answer_from_memory(message, means, seal),
-            (said, _) => said.map(|said| self.send(message, &self.compose(message, said), seal)),
+        match self.means {
+            Some(means) if self.asks_memory => self.answer_from_memory(message, means, seal),
+            means => match (self.ask_rules(message, None), means) {
+                (Err(MustWait::Memory), Some(means)) => self.answer_from_memory(message, means, seal),
+                (said, _) => Ok(self.send(message, &self.compose(message, said?)?, seal)),
+            },
         }
+    }
+
+    /// Whether a user asks for what waits for him.
+    fn is_for_outbox(&self, message: &Message<'_>) -> bool {
+        match (&self.terms.delivery, &message.content) {
+            (Some(delivery), Content::Text { content, .. }) => {
+                Fold::On.whole(content) == Fold::On.whole(&delivery.fetch_word)
+            }
+            _ => false,
+        }
+    }
+
+    /// What has to be delivered for a message that met this.
+    fn order(message: &Message<'_>, met: &str, late: Option<Late>, on_error: Option<Reply>) -> Order {
+        Order {
+            message: key_of(message),
+            user: message.from_user.to_owned(),
+            account: message.to_user.to_owned(),
+            met: met.to_owned(),
+            late: late.unwrap_or_default(),
+            is_handled: late.is_some(),
+            on_error,
+            trigger: Trigger::of(message),
+            time: message.create_time,
+        }
+    }
+
+    /// What has to be delivered for a message that met a rule.
+    fn order_of(&self, message: &Message<'_>, found: &Match<'_>, memory: Option<&Memory>) -> MustWait {
+        let late = found.rule.then.handling().map(|handling| handling.late);
+        let on_error = self.on_error(message, found, memory);
+        MustWait::Delivery(Box::new(Self::order(message, &found.rule.label(), late, on_error)))
     }
 
     /// Answers what the rules say to a user of whom something is remembered, and writes down what they leave: once for
@@ -295,14 +375,18 @@ impl Call<'_> {
         let deadline = self.received + self.terms.deadline;
         let mut memory = Memory::load(message, means, self.circumstances.now, deadline);
         loop {
-            if let Some(given) = memory.answer() {
-                let again = Answer { met: format!("{}, as before", given.met), ..given.clone() };
-                return Ok(self.send(message, &again, seal));
+            match memory.answer() {
+                Some(Remembered::Answered(given)) => {
+                    let again = Answer { met: format!("{}, as before", given.met), ..given };
+                    return Ok(self.send(message, &again, seal));
+                }
+                Some(Remembered::Ordered(order)) => return Err(MustWait::Delivery(Box::new(order))),
+                None => {}
             }
             let said = self.ask_rules(message, Some(&memory))?;
             let rule = said.met.as_ref().map(|met| Arc::clone(&met.rule));
-            let answer = self.compose(message, said);
-            let answer = match memory.keep(&answer) {
+            let answer = self.compose(message, said)?;
+            let answer = match memory.keep(&Remembered::Answered(answer.clone())) {
                 Kept::Overtaken => {
                     memory.reload();
                     continue;
@@ -315,7 +399,7 @@ impl Call<'_> {
                     let captures = Captures::default();
                     let scope = self.scope(message, &captures, None, &session);
                     let text = rule.and_then(|rule| fill(rule.on_error.as_ref()?, &scope));
-                    self.composed(message, &label, text.map(Reply::text))
+                    self.composed(message, &label, text.map(Reply::text).as_ref())
                 }
                 Kept::Done | Kept::Failed => answer,
             };
@@ -323,17 +407,46 @@ impl Call<'_> {
         }
     }
 
-    /// What leaves of what the rules say. The first reply is the passive one; nobody delivers the others yet.
-    fn compose(&self, message: &Message<'_>, Said { met, replies }: Said<'_>) -> Answer {
-        let met = met.map_or(NO_RULE.to_owned(), |met| met.rule.label());
+    /// Works the answer to the message of an order out, whatever it takes, and gives all of it.
+    fn work_out(&self, message: &Message<'_>, order: &Order, means: &dyn Means) -> Vec<Reply> {
+        let mut memory = Memory::load(message, means, self.circumstances.now, means.until());
+        loop {
+            // A job waits for nothing more.
+            let said = self
+                .ask_rules(message, Some(&memory))
+                .unwrap_or_else(|_| Said { met: None, replies: Vec::new() });
+            let replies = self.passing(message, said.replies);
+            match memory.keep(&Remembered::Ordered(order.clone())) {
+                Kept::Overtaken => memory.reload(),
+                Kept::Failed if memory.has_changed() => {
+                    // It has been carried out: better an answer without memory than none.
+                    log::error!(target: "callback", "{}: what it changes cannot be kept", order.met);
+                    return replies;
+                }
+                Kept::Done | Kept::Failed => return replies,
+            }
+        }
+    }
+
+    /// What leaves of replies, blocked words seen to.
+    fn passing(&self, message: &Message<'_>, replies: Vec<Reply>) -> Vec<Reply> {
         let blocked = self.terms.rules.blocked();
         let pass = |reply| outgoing(blocked, reply, |blocked| self.refusal(message, blocked));
-        let mut replies: Vec<_> = replies.into_iter().filter_map(pass).collect();
-        if replies.len() > 1 {
-            log::warn!(target: "callback", "{met}: only the first of {} replies is sent", replies.len());
+        replies.into_iter().filter_map(pass).collect()
+    }
+
+    /// What leaves of what the rules say, if it is one answer.
+    fn compose(&self, message: &Message<'_>, Said { met, replies }: Said<'_>) -> Result<Answer, MustWait> {
+        let replies = self.passing(message, replies);
+        let is_long =
+            |reply: &Reply| matches!(reply, Reply::Text { content } if content.len() > MAX_TEXT_BYTES);
+        if let Some(met) = &met
+            && (replies.len() > 1 || replies.first().is_some_and(is_long))
+        {
+            return Err(self.order_of(message, met, None));
         }
-        replies.truncate(1);
-        self.composed(message, &met, replies.pop())
+        let met = met.map_or(NO_RULE.to_owned(), |met| met.rule.label());
+        Ok(self.composed(message, &met, replies.first()))
     }
 
     /// The rule that answers, or the last that met, and what it answers. What no rule is for has its own only if no rule
@@ -344,8 +457,15 @@ impl Call<'_> {
         let circumstance = Circumstance { now: self.circumstances.now, past };
         let mut matches = self.terms.rules.find(message, &circumstance);
         for met in matches.by_ref() {
+            // Another message may have moved the dialog since a handler began: its answer is this rule's still.
+            if self.handled.get().is_some_and(|(role, _)| *role != met.rule.role) {
+                continue;
+            }
             if memory.is_none() && met.rule.asks_memory() {
                 return Err(MustWait::Memory);
+            }
+            if met.rule.then.handling().is_some() && !self.is_job {
+                return Err(self.order_of(message, &met, memory));
             }
             if self.means.is_none() && !met.rule.then.is_pure() {
                 return Err(MustWait::Files);
@@ -386,10 +506,16 @@ impl Call<'_> {
         }
     }
 
-    /// What the rule says, within WeChat's limits; nothing is `success`.
+    /// What the rule says, within WeChat's limits; nothing is `success`. Too long a text stays as it is where the rest of
+    /// it can be delivered.
     fn replies(&self, message: &Message<'_>, found: &Match<'_>, memory: Option<&Memory>) -> Vec<Reply> {
         let mut fitting = Vec::new();
+        let splits = self.terms.delivery.is_some() && can_be_answered(&message.content);
         for reply in self.said(message, found, memory) {
+            if splits && matches!(&reply, Reply::Text { content } if content.len() > MAX_TEXT_BYTES) {
+                fitting.push(reply);
+                continue;
+            }
             let (reply, cut) = reply.fit(message);
             if let Some(cut) = cut {
                 log::warn!(target: "callback", "{}: {cut}", found.rule.label());
@@ -407,11 +533,47 @@ impl Call<'_> {
             if let (Some(memory), Some(draft)) = (memory, draft) {
                 memory.go_back_to(draft);
             }
-            let session = memory.map(Memory::session).unwrap_or_default();
-            let scope = self.scope(message, &found.captures, found.rule.name.as_deref(), &session);
-            let text = found.rule.on_error.as_ref().and_then(|text| fill(text, &scope));
-            text.map(Reply::text).into_iter().collect()
+            self.on_error(message, found, memory).into_iter().collect()
         })
+    }
+
+    /// What the rule says where it fails.
+    fn on_error(&self, message: &Message<'_>, found: &Match<'_>, memory: Option<&Memory>) -> Option<Reply> {
+        let session = memory.map(Memory::session).unwrap_or_default();
+        let scope = self.scope(message, &found.captures, found.rule.name.as_deref(), &session);
+        Reply::text(fill(found.rule.on_error.as_ref()?, &scope)?).fit(message).0
+    }
+
+    /// What a handler works out for the rule, once for each message.
+    fn handled(
+        &self,
+        message: &Message<'_>,
+        found: &Match<'_>,
+        handling: &Handling,
+        session: &Session,
+    ) -> Result<&Handled, String> {
+        let (_, handled) = self.handled.get_or_init(|| {
+            let handled = guarded(|| -> Result<Handled, String> {
+                let means = self.means.ok_or("nothing can be carried out here")?;
+                let equipment = means.equipment().ok_or("no handler can be asked from here")?;
+                let task = Task {
+                    message,
+                    body: self.body,
+                    rule: found.rule.name.as_deref(),
+                    captures: &found.captures,
+                    session,
+                    app_id: self.terms.app_id.as_deref(),
+                    attempt: 1,
+                    deadline: self.received + self.terms.deadline,
+                    until: Instant::now() + handling.timeout,
+                    store: &means.store()?,
+                    media: means,
+                };
+                equipment.carry_out(&handling.handler, &task).map_err(|error| error.to_string())
+            });
+            (found.rule.role.clone(), handled)
+        });
+        handled.as_ref().map_err(Clone::clone)
     }
 
     /// Writes down what the rule wants remembered, and gives what it says.
@@ -434,6 +596,14 @@ impl Call<'_> {
                 session = memory.session();
             }
         }
+        if let (Some(handling), Some(memory)) = (rule.then.handling(), memory) {
+            let handled = self.handled(message, found, handling, &session)?;
+            for (key, value) in &handled.session {
+                memory.set(key, value.clone()).map_err(|error| error.to_string())?;
+            }
+            memory.note_given(rule);
+            return Ok(handled.replies.clone());
+        }
         let turn = |key: &str| memory.and_then(|memory| memory.turn(key));
         let chooser = Chooser { random: &self.circumstances.random, turn: &turn };
         let scope = self.scope(message, &found.captures, name, &session);
@@ -444,19 +614,10 @@ impl Call<'_> {
         Ok(replies)
     }
 
-    /// An answer with this reply; without one if it is not as it should be: then `success` is the only legal body.
-    fn composed(&self, message: &Message<'_>, met: &str, reply: Option<Reply>) -> Answer {
+    /// An answer with this reply.
+    fn composed(&self, message: &Message<'_>, met: &str, reply: Option<&Reply>) -> Answer {
         let now = unix_seconds(self.circumstances.now);
-        let kind = reply.as_ref().map_or(SUCCESS, Reply::msg_type);
-        let xml = reply.map(|reply| reply.to_xml(message.from_user, message.to_user, now));
-        let xml = xml.filter(|xml| {
-            let checked = check_xml(xml, message.from_user, kind);
-            if let Err(error) = &checked {
-                log::error!(target: "callback", "our own reply is not what it should be: {error}; answered {SUCCESS}");
-            }
-            checked.is_ok()
-        });
-        Answer { met: met.to_owned(), kind: kind.to_owned(), xml }
+        Answer::new(met, reply, (message.from_user, message.to_user), now)
     }
 
     /// The response with this answer, and its line in the log.

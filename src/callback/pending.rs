@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Answered, Call, Circumstances, Means, MustWait, SUCCESS, Seal, Terms};
+use crate::delivery::{Answer, Order};
 use crate::http::Response;
 use crate::rules::{MediaFile, MediaLibrary, NoLibrary};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::wechat::crypto::AesKey;
+use crate::wechat::message::Message;
+use crate::wechat::reply::Reply;
 use crate::wechat::xml;
 
 /// A call whose answer needs more than the config and the message.
@@ -17,7 +20,8 @@ pub struct Pending {
     terms: Arc<Terms>,
     received: Instant,
     circumstances: Circumstances,
-    waits_for: MustWait,
+    asks_memory: bool,
+    order: Option<Box<Order>>,
     /// The message as it was read, decrypted.
     body: Vec<u8>,
     seal: Option<OwnedSeal>,
@@ -32,17 +36,27 @@ struct OwnedSeal {
 impl Pending {
     pub(super) fn new(call: &Call<'_>, waits_for: MustWait, body: &[u8], seal: Option<Seal<'_>>) -> Self {
         Self {
-            terms: Arc::clone(call.terms),
-            received: call.received,
-            circumstances: call.circumstances,
-            waits_for,
-            body: body.to_vec(),
+            asks_memory: call.asks_memory || waits_for == MustWait::Memory,
+            order: if let MustWait::Delivery(order) = waits_for { Some(order) } else { None },
             seal: seal.map(|Seal { token, key, nonce }| OwnedSeal {
                 token: token.clone(),
                 key: key.clone(),
                 nonce: nonce.to_owned(),
             }),
+            ..Self::of_message(call.terms, body.to_vec(), call.received, call.circumstances)
         }
+    }
+
+    /// A message that came by a call to another process, which answers it.
+    #[must_use]
+    pub fn of_message(
+        terms: &Arc<Terms>,
+        body: Vec<u8>,
+        received: Instant,
+        circumstances: Circumstances,
+    ) -> Self {
+        let terms = Arc::clone(terms);
+        Self { terms, received, circumstances, asks_memory: false, order: None, body, seal: None }
     }
 
     /// WeChat wants its answer by then.
@@ -51,29 +65,85 @@ impl Pending {
         self.received + self.terms.deadline
     }
 
-    /// Asks the rules again, from the first on, and carries out what the one that answers says.
+    /// What has to be delivered for it, if that is known already.
     #[must_use]
-    pub fn respond(&self, means: &dyn Means) -> Response {
-        let seal = self.seal.as_ref().map(|OwnedSeal { token, key, nonce }| Seal { token, key, nonce });
-        let call = Call {
-            terms: &self.terms,
-            received: self.received,
-            circumstances: self.circumstances,
-            means: Some(means),
-            waited_for: Some(self.waits_for),
-        };
+    pub fn order(&self) -> Option<&Order> {
+        self.order.as_deref()
+    }
+
+    /// The message as it was read, decrypted.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// When its call was received.
+    #[must_use]
+    pub fn received(&self) -> Instant {
+        self.received
+    }
+
+    /// Time and chance as its call had them.
+    #[must_use]
+    pub fn circumstances(&self) -> Circumstances {
+        self.circumstances
+    }
+
+    fn seal(&self) -> Option<Seal<'_>> {
+        self.seal.as_ref().map(|OwnedSeal { token, key, nonce }| Seal { token, key, nonce })
+    }
+
+    fn call<'c>(&'c self, means: &'c dyn Means) -> Call<'c> {
+        let asks_memory = self.asks_memory;
+        let call = Call::new(&self.terms, self.received, self.circumstances);
+        Call { means: Some(means), asks_memory, body: &self.body, ..call }
+    }
+
+    /// Asks the rules again, from the first on, and carries out what the one that answers says.
+    ///
+    /// # Errors
+    ///
+    /// The order, if the answer takes more than one reply or more time than WeChat gives.
+    pub fn respond(&self, means: &dyn Means) -> Result<Response, Box<Order>> {
         // It was read once already.
-        let answered = xml::parse(&self.body).map(|root| call.reply_to(&root, &self.body, seal));
+        let answered =
+            xml::parse(&self.body).map(|root| self.call(means).reply_to(&root, &self.body, self.seal()));
         match answered {
-            Ok(Ok(Answered::Now(response))) => response,
-            _ => Response::text(200, SUCCESS),
+            Ok(Ok(Answered::Now(response))) => Ok(response),
+            Ok(Ok(Answered::Later(pending))) => match pending.order {
+                Some(order) => Err(order),
+                None => Ok(Response::text(200, SUCCESS)),
+            },
+            _ => Ok(Response::text(200, SUCCESS)),
+        }
+    }
+
+    /// Works its answer out, whatever that takes, and gives all of it; where it fails, what the rule says then.
+    #[must_use]
+    pub fn work_out(&self, order: &Order, means: &dyn Means) -> Vec<Reply> {
+        let Ok(root) = xml::parse(&self.body) else { return Vec::new() };
+        let call = Call { is_job: true, ..self.call(means) };
+        call.unblocked(&root, |message| call.work_out(message, order, means)).unwrap_or_default()
+    }
+
+    /// The response with an answer that was worked out elsewhere.
+    #[must_use]
+    pub fn respond_with(&self, answer: &Answer) -> Response {
+        let parsed = xml::parse(&self.body).ok();
+        let message = parsed.as_ref().and_then(|root| Message::from_xml(root).ok());
+        match message {
+            Some(message) => self.call(&NoMeans).send(&message, answer, self.seal()),
+            None => Response::text(200, SUCCESS),
         }
     }
 
     /// The answer of a rule whose action could not even be begun: its `on_error`.
     #[must_use]
     pub fn fail(&self) -> Response {
-        self.respond(&NoMeans)
+        match self.respond(&NoMeans) {
+            Ok(response) => response,
+            Err(order) => self.respond_with(&order.failure()),
+        }
     }
 }
 
@@ -90,6 +160,10 @@ impl MediaLibrary for NoMeans {
 impl Means for NoMeans {
     fn store(&self) -> Result<Arc<dyn Store>, String> {
         Err("the store cannot be asked from here".to_owned())
+    }
+
+    fn until(&self) -> Instant {
+        Instant::now()
     }
 }
 

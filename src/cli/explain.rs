@@ -12,7 +12,7 @@ use super::message::Selectors;
 use super::push::{Push, Received, WeChat};
 use super::test::{Moment, TestMeans, called};
 use super::{ConfigArg, Failure, print, print_line};
-use crate::account::{Account, Surroundings};
+use crate::account::{Account, Surroundings, equipment};
 use crate::callback::{Incoming, Terms, answering, explain, incoming};
 use crate::config::AccountSettings;
 use crate::gateway::cgi;
@@ -43,12 +43,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (_, loaded) = args.config.load()?;
+    let (path, loaded) = args.config.load()?;
     crate::logging::start(log::LevelFilter::Warn, None);
+    let means = TestMeans::new(equipment(&loaded.config, &path))?;
     let scene = Scene {
         settings: loaded.config.account.clone(),
         terms: Account::new(loaded.config, Surroundings::default()).terms,
-        means: TestMeans::new()?,
+        means,
         now: args.at.map_or_else(SystemTime::now, SystemTime::from),
     };
     for text in &args.after {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::account::open_api;
+use crate::account::{WORKER_COMMAND, open_api, work_for_cgi};
 use crate::api::{Api, ApiError};
 use crate::config::Config;
 use crate::config::load::{self, Loaded, Unusable};
@@ -101,6 +101,9 @@ enum Command {
     Api(wechat::api::Args),
     /// Turn the automatic replies and the menu of WeChat's console into a config
     Import(import::Args),
+    /// Work a message out for a CGI process, which starts this by itself
+    #[command(name = WORKER_COMMAND, hide = true)]
+    WorkForCgi,
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -215,6 +218,7 @@ impl Command {
             Self::Explain(args) => explain::run(&args),
             Self::Test(args) => test::run(&args),
             Self::Sign(args) => sign::run(&args),
+            Self::WorkForCgi => work_for_cgi().map_err(Failure::Failed),
             Self::Schema => print_line(&format!("{:#}", crate::config::schema())),
             Self::Token(args) => token::run(&args),
             Self::Menu(args) => menu::run(&args),

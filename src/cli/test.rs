@@ -6,7 +6,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,17 +14,21 @@ use serde_json::Value;
 use super::push::{Push, WeChat};
 use super::toml_text::push_value;
 use super::{ConfigArg, Failure, print, print_line};
-use crate::account::{Account, Surroundings};
+use crate::account::{Account, Surroundings, equipment};
 use crate::callback::{Answered, Circumstances, Means, SUCCESS, Terms, answer, met_rule};
 use crate::chance::random;
 use crate::config::AccountSettings;
 use crate::config::golden::{Expected, ExpectedRule, GoldenFile, GoldenTest};
 use crate::config::load::load;
 use crate::gateway::{Application, Responder, cgi};
+use crate::handlers::Equipment;
 use crate::http::{Params, Request, Response};
 use crate::rules::{MediaFile, MediaLibrary, Role, Rule};
 use crate::store::Store;
 use crate::store::sqlite::{Journal, Sqlite};
+
+/// A test takes no longer than a handler may.
+const PATIENCE: Duration = Duration::from_secs(2 * 60 * 60);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A test, in a .toml file of the folder:
@@ -132,10 +136,11 @@ struct Answer {
 impl Run {
     pub(super) fn new(path: &Path) -> Result<Self, Failure> {
         let config = load(path)?.config;
+        let means = TestMeans::new(equipment(&config, path))?;
         Ok(Self {
             settings: config.account.clone(),
             terms: Account::new(config, Surroundings::default()).terms,
-            means: TestMeans::new()?,
+            means,
         })
     }
 
@@ -210,7 +215,14 @@ impl Application for Moment<'_> {
         let circumstances = Circumstances { now: self.now, random: || Some([0; 16]) };
         responder.respond(match answer(self.terms, request, circumstances) {
             Answered::Now(response) => response,
-            Answered::Later(pending) => pending.respond(self.means),
+            Answered::Later(pending) => match pending.respond(self.means) {
+                Ok(response) => response,
+                // As it would come in time; what follows the first reply is for another moment.
+                Err(order) => {
+                    let replies = pending.work_out(&order, self.means);
+                    pending.respond_with(&order.answer(replies.first()))
+                }
+            },
         });
     }
 
@@ -224,10 +236,11 @@ impl Application for Moment<'_> {
 pub(super) struct TestMeans {
     folder: PathBuf,
     store: Arc<dyn Store>,
+    equipment: Equipment,
 }
 
 impl TestMeans {
-    pub(super) fn new() -> Result<Self, Failure> {
+    pub(super) fn new(equipment: Equipment) -> Result<Self, Failure> {
         let failed =
             |error: std::io::Error| Failure::Failed(format!("cannot make a folder for the store: {error}"));
         let name = random::<8>()
@@ -237,7 +250,7 @@ impl TestMeans {
         let folder = std::env::temp_dir().join(format!("wxcgi-test-{name}"));
         DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
         let store = Sqlite::new(folder.join("store.db"), Journal::default(), Duration::from_secs(2), "test");
-        Ok(Self { folder, store: Arc::new(store) })
+        Ok(Self { folder, store: Arc::new(store), equipment })
     }
 }
 
@@ -263,6 +276,14 @@ impl Means for TestMeans {
     /// Two tests at the same time may well send the same event.
     fn knows_repeats(&self) -> bool {
         false
+    }
+
+    fn equipment(&self) -> Option<&Equipment> {
+        Some(&self.equipment)
+    }
+
+    fn until(&self) -> Instant {
+        Instant::now() + PATIENCE
     }
 }
 

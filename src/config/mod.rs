@@ -7,6 +7,7 @@ mod api;
 mod chat;
 mod compiled;
 mod condition;
+mod delivery;
 pub mod fault;
 pub mod golden;
 mod handler;
@@ -35,6 +36,7 @@ use toml::de::DeTable;
 
 use crate::api::ApiSettings;
 use crate::api::who::AccountKind;
+use crate::delivery::DeliverySettings;
 use crate::handlers::chat::Chats;
 use crate::logging::{self, RotatingFile};
 use crate::rules::{Fold, Rules, Tables, Zone};
@@ -75,6 +77,8 @@ pub struct Config {
     pub rules: Rules,
     /// `[table.NAME]`
     pub tables: Tables,
+    /// `[delivery]`
+    pub delivery: DeliverySettings,
     /// `[menu]`; none where the config leaves the menu alone.
     pub menus: Option<Menus>,
     /// Further files that were read for it: a change of one is a change of the config.
@@ -184,12 +188,24 @@ impl Config {
 
     /// Whether the two differ in their rules and secrets at most.
     fn has_same_settings(&self, other: &Self) -> bool {
-        let Self { account, server, log, files, tables, api, store, chats, rules: _, menus: _, included: _ } =
-            self;
+        let Self {
+            account,
+            server,
+            log,
+            files,
+            tables,
+            api,
+            store,
+            delivery,
+            chats,
+            rules: _,
+            menus: _,
+            included: _,
+        } = self;
         format!("{account:?} {api:?} {store:?} {chats:?}")
             == format!("{:?} {:?} {:?} {:?}", other.account, other.api, other.store, other.chats)
             && tables.is_same_as(&other.tables)
-            && (server, log, files) == (&other.server, &other.log, &other.files)
+            && (server, log, files, delivery) == (&other.server, &other.log, &other.files, &other.delivery)
     }
 
     fn has_same_secrets(&self, other: &Self) -> bool {
@@ -227,6 +243,7 @@ impl Config {
         }
         let api = api::read(root.table("api", "API key"), folder);
         let store = StoreSettings::read(root.table("store", "store key"), folder);
+        let delivery = delivery::read(root.table("delivery", "delivery key"));
         let menus = root.table("menu", "menu key").map(|table| menu::read_menus(table, &rules));
         root.finish();
         let Declared { tables, profiles, .. } = declared;
@@ -240,6 +257,7 @@ impl Config {
             chats,
             rules,
             tables,
+            delivery,
             menus,
             files,
             included,

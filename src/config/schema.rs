@@ -255,7 +255,7 @@ mod tests {
         [[rule]]\nwhen.text = \"d\"\nreply.video = {}\n[[rule]]\nwhen.text = \"e\"\nreply.music = {}\n\
         [[rule]]\nwhen.text = \"h\"\nreply.music.thumb = {}\n\
         [[rule]]\nwhen.text = \"f\"\nreply.news = [{}]\n[[rule]]\nwhen.text = \"g\"\nreply.transfer = {}\n\
-        [[rule]]\nwhen.text = \"i\"\nexec = [\"a\"]\n[chat.c]\nlimit = {}\nprice = {}\n";
+        [[rule]]\nwhen.text = \"i\"\nexec = [\"a\"]\n[delivery]\n[chat.c]\nlimit = {}\nprice = {}\n";
 
     #[test]
     fn the_schema_has_the_keys_that_the_readers_ask_for_and_no_others() {

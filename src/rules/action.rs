@@ -8,6 +8,7 @@ use super::choice::{Choice, Chooser};
 use super::handler::Handling;
 use super::media::MediaId;
 use super::template::{Scope, Template, TemplateError};
+use crate::wechat::limits::MAX_TEXT_BYTES;
 use crate::wechat::reply::{Article, Reply};
 
 /// What a rule does when its condition holds.
@@ -190,6 +191,28 @@ impl Action {
             Self::TransferCustomerService { .. } | Self::TransferBizAiIvr | Self::None | Self::Handler(_) => {
                 false
             }
+        }
+    }
+
+    /// Whether what it says may take more than one answer, or more time than WeChat gives.
+    pub(super) fn needs_delivery(&self) -> bool {
+        let any = |actions: &[Self]| actions.iter().any(Self::needs_delivery);
+        match self {
+            Self::Handler(_) => true,
+            Self::Several(actions) => actions.len() > 1 || any(actions),
+            Self::RoundRobin { actions, .. } => any(actions),
+            Self::Random(choices) => choices.iter().any(|choice| choice.then.needs_delivery()),
+            Self::Text(text) => text.source().len() > MAX_TEXT_BYTES,
+            _ => false,
+        }
+    }
+
+    /// The handler that works the answer out, if one does.
+    #[must_use]
+    pub fn handling(&self) -> Option<&Handling> {
+        match self {
+            Self::Handler(handling) => Some(handling),
+            _ => None,
         }
     }
 

@@ -207,6 +207,8 @@ pub struct Rules {
     blocked: Vec<Blocked>,
     /// Rules that are switched off, each with the number of those before it that are not.
     disabled: Vec<(usize, Arc<Rule>)>,
+    /// Whether an answer may be more than one reply, or be late.
+    needs_delivery: bool,
 }
 
 /// Where the rules are.
@@ -245,8 +247,15 @@ impl Rules {
     /// Rules in the order in which they shall be tried, those for what no other is for last.
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
+        let needs_delivery = rules.iter().any(|rule| rule.then.needs_delivery());
         let rules = rules.into_iter().map(Arc::new).collect();
-        Self { source: Source::Ready(rules, OnceLock::new()), ..Self::default() }
+        Self { source: Source::Ready(rules, OnceLock::new()), needs_delivery, ..Self::default() }
+    }
+
+    /// Whether an answer may be more than one reply, or be late: what does not reach the user at once has to wait for him.
+    #[must_use]
+    pub fn need_delivery(&self) -> bool {
+        self.needs_delivery
     }
 
     /// The same with words that shall not pass.

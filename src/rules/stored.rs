@@ -23,6 +23,7 @@ pub(super) struct StoredRules {
 #[derive(Serialize, Deserialize)]
 struct Head<B> {
     blocked: B,
+    needs_delivery: bool,
     /// Bytes of the index.
     index: usize,
     /// How many rules there are.
@@ -46,7 +47,12 @@ impl Rules {
             places.extend(end.to_le_bytes());
         }
         let index = self.source.index().0;
-        let head = Head { blocked: &self.blocked, index: index.len(), count: places.len() / PLACE };
+        let head = Head {
+            blocked: &self.blocked,
+            needs_delivery: self.needs_delivery,
+            index: index.len(),
+            count: places.len() / PLACE,
+        };
         Ok([postcard::to_allocvec(&head)?, index.to_vec(), places, rules].concat())
     }
 
@@ -69,6 +75,7 @@ impl Rules {
             source: Source::Stored(StoredRules { bytes, index, places, rules }),
             blocked: head.blocked,
             disabled: Vec::new(),
+            needs_delivery: head.needs_delivery,
         })
     }
 }

@@ -4,12 +4,15 @@
 
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
+
 use super::xml::{self, XmlError, push_cdata};
 
 /// A reply. All media belong to the same account, temporary or permanent.
 ///
 /// It may say more than WeChat takes: [`Reply::fit`] cuts it down.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// Text, with `<a href="…">` as the only markup and `\n` as line break.
     Text {
@@ -63,7 +66,7 @@ pub enum Reply {
 }
 
 /// A link with a picture.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Article {
     /// Its title.
     pub title: String,

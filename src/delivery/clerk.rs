@@ -1,0 +1,265 @@
+//! Who keeps an eye on the clock and on other processes, for all messages of a process that are waiting: one thread,
+//! however many there are.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::order::{Answer, Order};
+use super::{CLAIM, Desk, Visitor, again, decision};
+use crate::store::Holder;
+
+/// So often it is asked what other processes have decided.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+/// So often claims are prolonged.
+const RENEW_EVERY: Duration = Duration::from_secs(CLAIM.as_secs() / 3);
+/// So often others' late messages are looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(CLAIM.as_secs());
+
+/// What is going on in this process.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    visits: Vec<Visit>,
+    jobs: Vec<Job>,
+    /// There is a clerk.
+    is_staffed: bool,
+    /// There is a reason to look before the next point in time.
+    is_poked: bool,
+    is_closed: bool,
+}
+
+/// An attempt that waits.
+#[derive(Clone)]
+struct Visit {
+    order: Arc<Order>,
+    visitor: Arc<dyn Visitor>,
+    attempt: u64,
+    /// Another process works on it.
+    is_foreign: bool,
+}
+
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Visit({})", self.attempt)
+    }
+}
+
+/// A message that is being worked out here.
+#[derive(Debug, Clone)]
+struct Job {
+    order: Arc<Order>,
+    holder: Holder,
+}
+
+/// Ends a job on the board when it is dropped.
+pub(super) struct JobGuard<'b> {
+    board: &'b Board,
+    message: String,
+}
+
+impl Drop for JobGuard<'_> {
+    fn drop(&mut self) {
+        self.board.state().jobs.retain(|job| job.order.message != self.message);
+    }
+}
+
+impl Board {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add_visit(
+        &self,
+        order: &Arc<Order>,
+        visitor: &Arc<dyn Visitor>,
+        attempt: u64,
+        is_foreign: bool,
+    ) {
+        let visit = Visit { order: Arc::clone(order), visitor: Arc::clone(visitor), attempt, is_foreign };
+        self.state().visits.push(visit);
+        self.changed.notify_all();
+    }
+
+    pub(super) fn begin_job(&self, order: &Arc<Order>, holder: Holder) -> JobGuard<'_> {
+        self.state().jobs.push(Job { order: Arc::clone(order), holder });
+        self.changed.notify_all();
+        JobGuard { board: self, message: order.message.clone() }
+    }
+
+    pub(super) fn has_job(&self, message: &str) -> bool {
+        self.state().jobs.iter().any(|job| job.order.message == message)
+    }
+
+    /// Answers all attempts of a message that wait here.
+    pub(super) fn serve(&self, message: &str, answer: &Answer) {
+        let mut served = Vec::new();
+        self.state().visits.retain(|visit| {
+            let is_its = visit.order.message == message;
+            if is_its {
+                served.push(Arc::clone(&visit.visitor));
+            }
+            !is_its
+        });
+        for visitor in served {
+            visitor.serve(answer);
+        }
+    }
+
+    /// Has the clerk look now.
+    pub(super) fn poke(&self) {
+        self.state().is_poked = true;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn close(&self) {
+        self.state().is_closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until there is something to do; `None` when there never will be.
+    fn next_turn(&self, agenda: &mut Agenda) -> Option<Turn> {
+        let mut state = self.state();
+        loop {
+            if state.is_closed {
+                return None;
+            }
+            let now = Instant::now();
+            state.visits.retain(|visit| !visit.visitor.is_served());
+            let asks = state.visits.iter().any(|visit| visit.is_foreign) && agenda.ask <= now;
+            let renews = !state.jobs.is_empty() && agenda.renew <= now;
+            let looks = agenda.look <= now;
+            let is_due = state.visits.iter().any(|visit| visit.visitor.deadline() <= now);
+            if asks || renews || looks || is_due || state.is_poked {
+                let asks = asks || state.is_poked;
+                state.is_poked = false;
+                let (due, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut state.visits)
+                    .into_iter()
+                    .partition(|it| it.visitor.deadline() <= now);
+                let foreign = waiting.iter().filter(|visit| asks && visit.is_foreign).cloned().collect();
+                state.visits = waiting;
+                let jobs = if renews { state.jobs.clone() } else { Vec::new() };
+                agenda.passed(now, asks, renews, looks);
+                return Some(Turn { due, foreign, jobs, looks });
+            }
+            let next = agenda.next(&state, now);
+            let waited = self.changed.wait_timeout(state, next.saturating_duration_since(now));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// What there is to do.
+struct Turn {
+    /// Attempts whose time is over.
+    due: Vec<Visit>,
+    /// Attempts that wait for another process.
+    foreign: Vec<Visit>,
+    /// Jobs whose claims are to be prolonged.
+    jobs: Vec<Job>,
+    /// Whether to look after others.
+    looks: bool,
+}
+
+/// When what is done again and again is due.
+struct Agenda {
+    ask: Instant,
+    renew: Instant,
+    look: Instant,
+}
+
+impl Agenda {
+    fn new(now: Instant) -> Self {
+        Self { ask: now, renew: now + RENEW_EVERY, look: now }
+    }
+
+    fn passed(&mut self, now: Instant, asks: bool, renews: bool, looks: bool) {
+        for (is_done, time, every) in [
+            (asks, &mut self.ask, ASK_EVERY),
+            (renews, &mut self.renew, RENEW_EVERY),
+            (looks, &mut self.look, LOOK_EVERY),
+        ] {
+            if is_done {
+                *time = now + every;
+            }
+        }
+    }
+
+    fn next(&self, state: &State, now: Instant) -> Instant {
+        let visits = state.visits.iter().map(|visit| visit.visitor.deadline());
+        let asks = state.visits.iter().any(|visit| visit.is_foreign).then_some(self.ask);
+        let renews = (!state.jobs.is_empty()).then_some(self.renew.max(now));
+        visits.chain(asks).chain(renews).chain([self.look]).min().unwrap_or(self.look)
+    }
+}
+
+/// Has a clerk for the desk, if it has none.
+pub(super) fn employ(desk: &Arc<Desk>) {
+    let mut state = desk.board.state();
+    if state.is_staffed {
+        return;
+    }
+    let (board, weak) = (Arc::clone(&desk.board), Arc::downgrade(desk));
+    let work = move || work(&board, &weak);
+    match thread::Builder::new().name("clerk".to_owned()).spawn(work) {
+        Ok(_) => state.is_staffed = true,
+        // Each attempt has its last resort at its deadline.
+        Err(error) => log::error!(target: "delivery", "cannot start a thread: {error}"),
+    }
+}
+
+fn work(board: &Board, desk: &Weak<Desk>) {
+    let mut agenda = Agenda::new(Instant::now());
+    while let Some(turn) = board.next_turn(&mut agenda) {
+        let Some(desk) = desk.upgrade() else { return };
+        desk.take_turn(turn);
+    }
+}
+
+impl Desk {
+    fn take_turn(&self, turn: Turn) {
+        // First those who have no time left.
+        for Visit { order, visitor, attempt, is_foreign } in turn.due {
+            if let Err(why) = self.give_up(&order, &*visitor, attempt, is_foreign) {
+                log::error!(target: "delivery", "{}: {why}", order.met);
+                visitor.serve(&order.failure());
+            }
+        }
+        let tried = turn.jobs.iter().try_for_each(|job| self.look_after(job));
+        let tried = tried.and_then(|()| turn.foreign.iter().try_for_each(|visit| self.ask(visit)));
+        let tried = tried.and_then(|()| if turn.looks { self.look_after_late() } else { Ok(()) });
+        if let Err(why) = tried {
+            log::error!(target: "delivery", kind = "clerk"; "{why}");
+        }
+    }
+
+    /// Answers an attempt if another process has decided its message.
+    fn ask(&self, visit: &Visit) -> Result<(), String> {
+        let store = self.office.store()?;
+        let decision = decision(&*store, &visit.order.message).map_err(|error| error.to_string())?;
+        if let Some(decision) = decision {
+            visit.visitor.serve(&again(decision.answer));
+        }
+        Ok(())
+    }
+
+    /// Prolongs the claim of a job, and shows the user that somebody is at it.
+    fn look_after(&self, job: &Job) -> Result<(), String> {
+        let store = self.office.store()?;
+        let words = |error: crate::store::StoreError| error.to_string();
+        if !store.renew(&job.order.message, job.holder, CLAIM).map_err(words)? {
+            log::warn!(target: "delivery", "{}: others take it for dead", job.order.met);
+        }
+        let decision = decision(&*store, &job.order.message).map_err(words)?;
+        if decision.is_some_and(|decision| decision.given_up == Some(super::Way::Push)) {
+            self.office.show_typing(&job.order.user);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,580 @@
+//! A message's answer over all of WeChat's attempts: worked out once, by whichever process comes first, and brought to the
+//! user even if that takes longer than WeChat waits.
+//!
+//! WeChat asks three times, 5 s apart, and shows a line of failure then. So the first attempt claims the message and has
+//! it worked out, the others join it. One row of the store, written once, decides between the two who may answer: whoever
+//! has worked the answer out, and the attempt whose time is over. All attempts are answered what that row says. If it says
+//! that nobody waited any longer, the answer is pushed to the user (客服消息), or lies in his outbox until he asks for it.
+//!
+//! Source: <https://developers.weixin.qq.com/doc/offiaccount/en/Message_Management/Passive_user_reply_message.html>
+
+mod clerk;
+mod order;
+mod outbox;
+mod settings;
+
+use std::fmt;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::ApiError;
+use crate::chance::random;
+use crate::clock::unix_seconds;
+use crate::rules::Late;
+use crate::store::{Claim, Holder, REPEATED_WITHIN, Store, StoreError};
+use crate::wechat::errcode::Class;
+use crate::wechat::limits::{MAX_TEXT_BYTES, split_text};
+use crate::wechat::reply::Reply;
+use clerk::Board;
+pub use order::{Answer, Order, SUCCESS, Trigger, key_of};
+use outbox::{First, Outbox};
+pub use settings::DeliverySettings;
+
+/// A process that was not heard of for so long has died, and its messages with it.
+const CLAIM: Duration = Duration::from_secs(15);
+/// A decision is kept at least for so long as a handler may take.
+const DECISION: Duration = Duration::from_secs(2 * 60 * 60);
+/// WeChat's third attempt comes so long after the message, and is its last.
+const LAST_ATTEMPT_AFTER: u64 = 9;
+/// In so long `hold_budget` messages may be held.
+const HOLD_WINDOW: Duration = Duration::from_secs(5 * 60);
+/// Where WeChat refuses to let us write to a user, it is not tried again for so long.
+const NO_PUSH: Duration = Duration::from_secs(60 * 60);
+/// What was worked out is not given up at once when the store is away.
+const INSIST: Duration = Duration::from_secs(120);
+/// Left in a piece of a long text for the line that says how many follow, bytes.
+const ROOM_FOR_NOTICE: usize = 200;
+/// The outbox of messages that are to be pushed: whose process dies, another one looks after it.
+const LATE: &str = "~late";
+
+/// Through what answers leave.
+pub trait Office: fmt::Debug + Send + Sync {
+    /// The store of the account.
+    ///
+    /// # Errors
+    ///
+    /// In words for the log, if it cannot be opened.
+    fn store(&self) -> Result<Arc<dyn Store>, String>;
+
+    /// Whether the account may send customer-service messages.
+    fn may_push(&self) -> bool;
+
+    /// Sends a customer-service message.
+    ///
+    /// # Errors
+    ///
+    /// If it was not sent, as far as is known.
+    fn push(&self, user: &str, reply: &Reply) -> Result<(), ApiError>;
+
+    /// Shows the user that an answer is being written, if that can be done.
+    fn show_typing(&self, user: &str);
+}
+
+/// One of WeChat's attempts, which wants an answer.
+pub trait Visitor: Send + Sync {
+    /// It wants it by then.
+    fn deadline(&self) -> Instant;
+
+    /// Whether it has one.
+    fn is_served(&self) -> bool;
+
+    /// Answers it, if nobody did.
+    fn serve(&self, answer: &Answer);
+
+    /// Leaves it without an answer until WeChat has hung up: it will ask again.
+    fn hold(&self);
+}
+
+/// Where and how an answer is worked out.
+pub enum Start<'j> {
+    /// Here and now. Gives the replies, for a failure what the rule says then.
+    Here(Box<dyn FnOnce() -> Vec<Reply> + 'j>),
+    /// By another process, which holds the claim as this holder. It writes a byte when it is done.
+    Elsewhere(Box<dyn FnOnce(Holder) -> io::Result<UnixStream> + 'j>),
+}
+
+impl fmt::Debug for Start<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Here(_) => "Here",
+            Self::Elsewhere(_) => "Elsewhere",
+        })
+    }
+}
+
+/// How an answer goes that nobody waits for any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Way {
+    Push,
+    Fetch,
+}
+
+/// What all attempts of a message are answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Decision {
+    answer: Answer,
+    /// Nobody waits for what is worked out; it goes this way.
+    given_up: Option<Way>,
+}
+
+/// Delivers the answers of one account.
+#[derive(Debug)]
+pub struct Desk {
+    settings: DeliverySettings,
+    office: Arc<dyn Office>,
+    board: Arc<Board>,
+}
+
+impl Desk {
+    /// A desk; nothing happens before its first message.
+    #[must_use]
+    pub fn new(settings: DeliverySettings, office: Arc<dyn Office>) -> Arc<Self> {
+        Arc::new(Self { settings, office, board: Arc::default() })
+    }
+
+    /// Looks after what processes have left that died. For a process that stays.
+    pub fn look_after_others(self: &Arc<Self>) {
+        clerk::employ(self);
+    }
+
+    /// Sees to it that one of WeChat's attempts is answered and its user gets what is worked out, once.
+    pub fn attend(self: &Arc<Self>, order: Order, visitor: &Arc<dyn Visitor>, start: Start<'_>) {
+        let order = Arc::new(order);
+        if let Err(why) = self.try_attend(&order, visitor, start) {
+            log::error!(target: "delivery", "{} cannot be carried out: {why}", order.met);
+            visitor.serve(&order.failure());
+        }
+    }
+
+    fn try_attend(
+        self: &Arc<Self>,
+        order: &Arc<Order>,
+        visitor: &Arc<dyn Visitor>,
+        start: Start<'_>,
+    ) -> Result<(), String> {
+        let store = self.office.store()?;
+        if let Some(decision) = decision(&*store, &order.message).map_err(words)? {
+            visitor.serve(&again(decision.answer));
+            return Ok(());
+        }
+        let holder = Holder(random().map_err(words)?);
+        match store.claim(&order.message, holder, CLAIM, REPEATED_WITHIN).map_err(words)? {
+            Claim::Yours => self.begin(order, visitor, holder, start),
+            Claim::Running { attempt } => {
+                let is_here = self.board.has_job(&order.message);
+                self.board.add_visit(order, visitor, attempt, !is_here);
+                clerk::employ(self);
+                // It may have ended between the two looks.
+                if let Some(decision) = decision(&*store, &order.message).map_err(words)? {
+                    self.board.serve(&order.message, &again(decision.answer));
+                }
+            }
+            Claim::Lost { .. } => visitor.serve(&Self::lost(&*store, order)?),
+            // Decided just now, or so long ago that nothing is known of it.
+            Claim::Answered { .. } => {
+                let decision = decision(&*store, &order.message).map_err(words)?;
+                let nothing = || order.answer(None);
+                visitor.serve(&decision.map_or_else(nothing, |decision| again(decision.answer)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a message worked out that is ours.
+    fn begin(
+        self: &Arc<Self>,
+        order: &Arc<Order>,
+        visitor: &Arc<dyn Visitor>,
+        holder: Holder,
+        start: Start<'_>,
+    ) {
+        match start {
+            Start::Here(work) => {
+                self.board.add_visit(order, visitor, 1, false);
+                self.work(order, holder, work);
+            }
+            Start::Elsewhere(start) => {
+                self.board.add_visit(order, visitor, 1, true);
+                clerk::employ(self);
+                match start(holder) {
+                    Ok(worker) => self.watch_worker(order, holder, worker),
+                    Err(error) => {
+                        log::error!(target: "delivery", "{}: cannot start a process: {error}", order.met);
+                        self.finish(order, holder, order.on_error.clone().into_iter().collect());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Works out a message whose claim `holder` has, and delivers what comes of it.
+    pub fn work(self: &Arc<Self>, order: &Arc<Order>, holder: Holder, work: impl FnOnce() -> Vec<Reply>) {
+        let _job = self.board.begin_job(order, holder);
+        clerk::employ(self);
+        let replies = work();
+        self.finish(order, holder, replies);
+    }
+
+    /// Hears when the process is done; if it dies before, the message is failed at once.
+    fn watch_worker(self: &Arc<Self>, order: &Arc<Order>, holder: Holder, mut worker: UnixStream) {
+        let (desk, order) = (Arc::clone(self), Arc::clone(order));
+        let watch = move || {
+            let is_done = matches!(worker.read(&mut [0]), Ok(1));
+            if !is_done {
+                log::error!(target: "delivery", "{}: the process that worked on it has died", order.met);
+                desk.finish(&order, holder, order.on_error.clone().into_iter().collect());
+            }
+            desk.board.poke();
+        };
+        // Without the thread the clerk finds out by itself, a little later.
+        if let Err(error) = thread::Builder::new().name("worker".to_owned()).spawn(watch) {
+            log::error!(target: "delivery", "cannot start a thread: {error}");
+        }
+    }
+
+    /// Brings what was worked out to the user: as the answer of the attempts that wait, or as was decided when they were
+    /// given up.
+    fn finish(&self, order: &Order, holder: Holder, replies: Vec<Reply>) {
+        let pieces = in_pieces(replies);
+        let (first, rest) = match pieces.split_first() {
+            Some((first, rest)) => (Some(first), rest),
+            None => (None, &[] as &[Reply]),
+        };
+        let is_pushed = !rest.is_empty() && self.can_push(order);
+        let first = first
+            .map(|first| if is_pushed { first.clone() } else { self.with_notice(first.clone(), rest.len()) });
+        let ours = Decision { answer: order.answer(first.as_ref()), given_up: None };
+        let decided = self.insist(&mut |store, is_again| {
+            if is_again {
+                // The store is away. Those who wait here need none.
+                self.board.serve(&order.message, &ours.answer);
+            }
+            let outbox = self.outbox(store, order);
+            // Before anybody is answered: what is promised must be there.
+            if !rest.is_empty() && !is_pushed {
+                outbox.set(&order.message, rest)?;
+            }
+            decide(store, &order.message, &ours).map(|(decision, _)| decision)
+        });
+        let done = decided.and_then(|decision| {
+            self.board.serve(&order.message, &decision.answer);
+            match decision.given_up {
+                None if is_pushed => self.deliver(order, rest, Way::Push),
+                None => Ok(()),
+                Some(way) => self.deliver(order, &pieces, way),
+            }
+        });
+        let done = done.and_then(|()| {
+            self.insist(&mut |store, _| store.finish(&order.message, holder, b"", REPEATED_WITHIN).map(drop))
+        });
+        if let Err(why) = done {
+            self.board.serve(&order.message, &ours.answer);
+            log::error!(target: "delivery", "{}: what was worked out is lost: {why}", order.met);
+        }
+    }
+
+    /// Delivers what nobody waits for any longer.
+    fn deliver(&self, order: &Order, pieces: &[Reply], way: Way) -> Result<(), String> {
+        self.insist(&mut |store, _| self.outbox(store, order).set(&order.message, pieces))?;
+        log::info!(
+            target: "delivery", "{}: {} piece(s), {}",
+            order.met, pieces.len(), if way == Way::Push { "to be pushed" } else { "wait to be fetched" }
+        );
+        if way == Way::Push {
+            self.push(order, pieces)?;
+        }
+        Ok(())
+    }
+
+    /// Pushes what lies in the outbox for a message. What cannot be pushed stays there.
+    fn push(&self, order: &Order, pieces: &[Reply]) -> Result<(), String> {
+        let (limit, window) = order.trigger.quota();
+        let store = self.office.store()?;
+        for (number, piece) in pieces.iter().enumerate() {
+            let is_open = seconds_since(order.time) < window.as_secs();
+            let counted = store.count(&format!("pushed/{}", order.message), limit, window).map_err(words)?;
+            if !is_open || counted.is_none() {
+                log::warn!(
+                    target: "delivery", "{}: WeChat takes {limit} customer-service messages within {} s; {} piece(s) wait to be fetched",
+                    order.met, window.as_secs(), pieces.len() - number
+                );
+                return Ok(());
+            }
+            if let Err(error) = self.office.push(&order.user, piece) {
+                log::error!(
+                    target: "delivery", "{}: {error}; {} piece(s) wait to be fetched",
+                    order.met, pieces.len() - number
+                );
+                if matches!(error.errcode(), Some(45_015 | 45_047)) || error.class() == Some(Class::Gone) {
+                    store.put(&no_push(&order.user), b"", NO_PUSH).map_err(words)?;
+                }
+                return Ok(());
+            }
+            self.insist(&mut |store, _| {
+                self.outbox(store, order).set(&order.message, pieces.get(number + 1..).unwrap_or_default())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Decides for an attempt whose time is over.
+    fn give_up(
+        &self,
+        order: &Order,
+        visitor: &dyn Visitor,
+        attempt: u64,
+        is_foreign: bool,
+    ) -> Result<(), String> {
+        let store = self.office.store()?;
+        if let Some(decision) = decision(&*store, &order.message).map_err(words)? {
+            visitor.serve(&again(decision.answer));
+            return Ok(());
+        }
+        if is_foreign && self.is_lost(&*store, order)? {
+            visitor.serve(&Self::lost(&*store, order)?);
+            return Ok(());
+        }
+        let way = match order.late {
+            Late::Auto | Late::Push if self.can_push(order) => Way::Push,
+            Late::Auto | Late::Hold if self.can_hold(&*store, order, attempt)? => {
+                visitor.hold();
+                return Ok(());
+            }
+            _ => Way::Fetch,
+        };
+        let answer = match way {
+            Way::Push => order.answer(None),
+            Way::Fetch => order.answer(Some(&Reply::text(&self.settings.waiting_text))),
+        };
+        let ours = Decision { answer, given_up: Some(way) };
+        let (decision, is_ours) = decide(&*store, &order.message, &ours).map_err(words)?;
+        match decision.given_up {
+            Some(Way::Push) if is_ours => {
+                let bytes = serde_json::to_vec(order).map_err(words)?;
+                store.push(LATE, &[&bytes], self.settings.keep).map(drop).map_err(words)?;
+            }
+            Some(Way::Fetch) => self.outbox(&*store, order).promise(order).map_err(words)?,
+            _ => {}
+        }
+        visitor.serve(&decision.answer);
+        Ok(())
+    }
+
+    /// Whether an attempt may stay without an answer, because WeChat will ask again.
+    fn can_hold(&self, store: &dyn Store, order: &Order, attempt: u64) -> Result<bool, String> {
+        if attempt > 2 || seconds_since(order.time) >= LAST_ATTEMPT_AFTER {
+            return Ok(false);
+        }
+        if attempt == 2 {
+            return Ok(true);
+        }
+        let counted = store.count("held", self.settings.hold_budget, HOLD_WINDOW).map_err(words)?;
+        if counted.is_none() {
+            log::warn!(
+                target: "delivery", kind = "hold budget";
+                "{}: `hold_budget` is used up ({} messages in 5 minutes): the user has to fetch the answer",
+                order.met, self.settings.hold_budget
+            );
+        }
+        Ok(counted.is_some())
+    }
+
+    /// Whether the account may write to the user later for what he did.
+    fn can_push(&self, order: &Order) -> bool {
+        let (limit, window) = order.trigger.quota();
+        let may = matches!(order.late, Late::Auto | Late::Push)
+            && self.office.may_push()
+            && limit > 0
+            && seconds_since(order.time) < window.as_secs();
+        let is_refused = || {
+            let store = self.office.store().ok()?;
+            store.get(&no_push(&order.user)).ok().flatten()
+        };
+        may && is_refused().is_none()
+    }
+
+    /// The piece of his outbox that a user asks for by `message`; `None` if there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// In words for the log, if it cannot be found out.
+    pub fn fetch(&self, order: &Order) -> Result<Option<Answer>, String> {
+        let store = self.office.store()?;
+        let outbox = self.outbox(&*store, order);
+        loop {
+            let reply = match outbox.take(&order.message).map_err(words)? {
+                First::Nothing => return Ok(None),
+                First::Piece(piece) => self.with_notice(piece.reply, piece.left),
+                First::Promised(promised) if self.is_running(&*store, &promised)? => {
+                    Reply::text(&self.settings.waiting_text)
+                }
+                First::Promised(promised) => {
+                    // Who was at it has died, or said nothing: it may have put its pieces in just now.
+                    if outbox.pieces(&promised.message).map_err(words)?.is_empty() {
+                        let instead: Vec<_> = promised.on_error.into_iter().collect();
+                        outbox.set(&promised.message, &instead).map_err(words)?;
+                    }
+                    continue;
+                }
+            };
+            return Ok(Some(order.answer(Some(&reply))));
+        }
+    }
+
+    /// Looks after messages that are to be pushed and whose process has died: what it had worked out is pushed, else what
+    /// the rule says for failures.
+    fn look_after_late(&self) -> Result<(), String> {
+        let store = self.office.store()?;
+        let mut running: Vec<Vec<u8>> = Vec::new();
+        for _ in 0..MAX_LATE {
+            let asker = random::<16>().map_err(words)?;
+            let Some(piece) = store.pop(LATE, &hex::encode(asker)).map_err(words)? else { break };
+            let Ok(order) = serde_json::from_slice::<Order>(&piece.bytes) else { continue };
+            if self.is_running(&*store, &order)? {
+                running.push(piece.bytes);
+            } else if self.is_lost(&*store, &order)? {
+                let left = self.outbox(&*store, &order).pieces(&order.message).map_err(words)?;
+                let left = if left.is_empty() { order.on_error.clone().into_iter().collect() } else { left };
+                log::error!(target: "delivery", "{}: who worked on it has died", order.met);
+                self.deliver(&order, &left, Way::Push)?;
+            }
+            if piece.left == 0 {
+                break;
+            }
+        }
+        let running: Vec<_> = running.iter().map(Vec::as_slice).collect();
+        if !running.is_empty() {
+            store.push(LATE, &running, self.settings.keep).map_err(words)?;
+        }
+        Ok(())
+    }
+
+    fn is_running(&self, store: &dyn Store, order: &Order) -> Result<bool, String> {
+        Ok(self.board.has_job(&order.message) || matches!(look(store, order)?, Claim::Running { .. }))
+    }
+
+    fn is_lost(&self, store: &dyn Store, order: &Order) -> Result<bool, String> {
+        Ok(!self.board.has_job(&order.message) && matches!(look(store, order)?, Claim::Lost { .. }))
+    }
+
+    /// What a message is answered whose process has died.
+    fn lost(store: &dyn Store, order: &Order) -> Result<Answer, String> {
+        log::error!(target: "delivery", "{}: who worked on it has died; it is not begun again", order.met);
+        let ours = Decision { answer: order.failure(), given_up: None };
+        Ok(decide(store, &order.message, &ours).map_err(words)?.0.answer)
+    }
+
+    /// A text with a line that says how many pieces follow.
+    fn with_notice(&self, reply: Reply, left: usize) -> Reply {
+        match reply {
+            Reply::Text { content } if left > 0 => {
+                let noticed = format!("{content}\n{}", self.settings.more_text(left));
+                Reply::text(if noticed.len() > MAX_TEXT_BYTES { content } else { noticed })
+            }
+            other => other,
+        }
+    }
+
+    fn outbox<'s>(&self, store: &'s dyn Store, order: &Order) -> Outbox<'s> {
+        Outbox::of(store, &order.user, self.settings.keep)
+    }
+
+    /// Does what takes the store until it is done: a store that restarts must not lose what was worked out. `step` learns
+    /// whether it failed before.
+    fn insist<T>(
+        &self,
+        step: &mut dyn FnMut(&dyn Store, bool) -> Result<T, StoreError>,
+    ) -> Result<T, String> {
+        let until = Instant::now() + INSIST;
+        let mut wait = Duration::from_millis(50);
+        let mut is_again = false;
+        loop {
+            let done = self.office.store().and_then(|store| step(&*store, is_again).map_err(words));
+            match done {
+                Err(why) if Instant::now() < until => {
+                    log::error!(target: "store", kind = "insist"; "{why}; tried again");
+                    thread::sleep(wait);
+                    wait = (wait * 2).min(Duration::from_secs(2));
+                    is_again = true;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.board.close();
+    }
+}
+
+/// Late messages that are looked after at once.
+const MAX_LATE: usize = 1000;
+
+/// What became of a claim, asked by nobody who wants it.
+fn look(store: &dyn Store, order: &Order) -> Result<Claim, String> {
+    let nobody = Holder(random().map_err(words)?);
+    // Should it be forgotten already, and so ours, it ends at once.
+    store.claim(&order.message, nobody, Duration::from_millis(1), REPEATED_WITHIN).map_err(words)
+}
+
+fn decision(store: &dyn Store, message: &str) -> Result<Option<Decision>, StoreError> {
+    let value = store.get(&key_of_decision(message))?;
+    Ok(value.and_then(|value| serde_json::from_slice(&value.bytes).ok()))
+}
+
+/// Decides a message unless that is done; gives what is decided, and whether it is ours.
+fn decide(store: &dyn Store, message: &str, ours: &Decision) -> Result<(Decision, bool), StoreError> {
+    let bytes = serde_json::to_vec(ours).unwrap_or_default();
+    let life = if ours.given_up.is_some() { DECISION } else { REPEATED_WITHIN };
+    loop {
+        if store.put_if(&key_of_decision(message), None, &bytes, life)? {
+            return Ok((ours.clone(), true));
+        }
+        if let Some(decision) = decision(store, message)? {
+            return Ok((decision, false));
+        }
+    }
+}
+
+fn key_of_decision(message: &str) -> String {
+    format!("answer/{message}")
+}
+
+fn no_push(user: &str) -> String {
+    format!("no-push/{user}")
+}
+
+/// An answer that was given before.
+fn again(answer: Answer) -> Answer {
+    Answer { met: format!("{}, as before", answer.met), ..answer }
+}
+
+/// The replies, texts that are too long for one in several.
+fn in_pieces(replies: Vec<Reply>) -> Vec<Reply> {
+    let mut pieces = Vec::with_capacity(replies.len());
+    for reply in replies {
+        match reply {
+            Reply::Text { content } if content.len() > MAX_TEXT_BYTES => {
+                let parts = split_text(&content, MAX_TEXT_BYTES - ROOM_FOR_NOTICE);
+                pieces.extend(parts.map(|part| Reply::text(part.trim_end_matches('\n'))));
+            }
+            other => pieces.push(other),
+        }
+    }
+    pieces
+}
+
+fn seconds_since(time: u64) -> u64 {
+    unix_seconds(SystemTime::now()).saturating_sub(time)
+}
+
+fn words(error: impl fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,266 @@
+//! What waits for a user until he asks for it: late answers, the rest of long texts, further replies.
+//!
+//! All of one user is one value of the store, changed only if nobody else changed it meanwhile. Answers wait in the order
+//! of their messages, also those that are still being worked out: of two messages the second one's answer does not
+//! overtake the first one's.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::order::Order;
+use crate::clock::unix_seconds;
+use crate::store::{REPEATED_WITHIN, Store, StoreError};
+use crate::wechat::reply::Reply;
+
+/// Messages of one user whose answers wait at most; the oldest makes room.
+const MAX_ENTRIES: usize = 32;
+/// Pieces that are kept for WeChat's repeats at most.
+const MAX_GIVEN: usize = 16;
+/// So often a change is tried again because others were faster.
+const MAX_ATTEMPTS: usize = 64;
+
+/// The outbox of one user.
+pub(super) struct Outbox<'s> {
+    store: &'s dyn Store,
+    key: String,
+    keep: Duration,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Record {
+    entries: Vec<Entry>,
+    given: Vec<Given>,
+}
+
+/// What one message is still to be answered.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    message: String,
+    /// It is still being worked out.
+    promised: Option<Order>,
+    pieces: VecDeque<Reply>,
+    /// It waits so long, in Unix seconds.
+    until: u64,
+}
+
+/// A piece that was given away, for the repeats of the message that asked for it.
+#[derive(Serialize, Deserialize)]
+struct Given {
+    message: String,
+    piece: Piece,
+    until: u64,
+}
+
+/// A piece of an outbox.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Piece {
+    pub(super) reply: Reply,
+    /// How many are ready behind it.
+    pub(super) left: usize,
+}
+
+/// What is first in an outbox.
+pub(super) enum First {
+    /// This, taken out.
+    Piece(Piece),
+    /// An answer that is still being worked out.
+    Promised(Box<Order>),
+    /// Nothing.
+    Nothing,
+}
+
+impl<'s> Outbox<'s> {
+    /// The outbox of `user`, where things wait for the time `keep`.
+    pub(super) fn of(store: &'s dyn Store, user: &str, keep: Duration) -> Self {
+        Self { store, key: format!("outbox/{user}"), keep }
+    }
+
+    /// Keeps the place for the answer to a message, unless it is there already.
+    pub(super) fn promise(&self, order: &Order) -> Result<(), StoreError> {
+        self.change(|record, now| {
+            if record.entries.iter().any(|entry| entry.message == order.message) {
+                return Change::None(());
+            }
+            let entry = Entry {
+                message: order.message.clone(),
+                promised: Some(order.clone()),
+                pieces: VecDeque::new(),
+                until: self.end(now),
+            };
+            record.entries.push(entry);
+            Change::Keep(())
+        })
+    }
+
+    /// Puts the pieces in for which a message waits, instead of all that it had there; none takes it out.
+    pub(super) fn set(&self, message: &str, pieces: &[Reply]) -> Result<(), StoreError> {
+        self.change(|record, now| {
+            let place = record.entries.iter().position(|entry| entry.message == message);
+            match (place, pieces) {
+                (None, []) => return Change::None(()),
+                (Some(place), []) => drop(record.entries.remove(place)),
+                (place, pieces) => {
+                    let entry = Entry {
+                        message: message.to_owned(),
+                        promised: None,
+                        pieces: pieces.iter().cloned().collect(),
+                        until: self.end(now),
+                    };
+                    match place.and_then(|place| record.entries.get_mut(place)) {
+                        Some(old) => *old = entry,
+                        None => record.entries.push(entry),
+                    }
+                }
+            }
+            Change::Keep(())
+        })
+    }
+
+    /// What waits for a message.
+    pub(super) fn pieces(&self, message: &str) -> Result<Vec<Reply>, StoreError> {
+        self.change(|record, _| {
+            let entry = record.entries.iter().find(|entry| entry.message == message);
+            Change::None(entry.map_or_else(Vec::new, |entry| entry.pieces.iter().cloned().collect()))
+        })
+    }
+
+    /// Takes the first piece out on behalf of `message`; the same message that asks again gets the same piece.
+    pub(super) fn take(&self, message: &str) -> Result<First, StoreError> {
+        self.change(|record, now| {
+            if let Some(given) = record.given.iter().find(|given| given.message == message) {
+                return Change::None(First::Piece(given.piece.clone()));
+            }
+            let Some(first) = record.entries.first_mut() else { return Change::None(First::Nothing) };
+            let Some(reply) = first.pieces.pop_front() else {
+                let order = first.promised.clone();
+                return Change::None(order.map_or(First::Nothing, |order| First::Promised(Box::new(order))));
+            };
+            record.entries.retain(|entry| !entry.is_empty());
+            let left = record.entries.iter().map(|entry| entry.pieces.len()).sum();
+            let piece = Piece { reply, left };
+            let until = now.saturating_add(REPEATED_WITHIN.as_secs());
+            record.given.push(Given { message: message.to_owned(), piece: piece.clone(), until });
+            Change::Keep(First::Piece(piece))
+        })
+    }
+
+    fn end(&self, now: u64) -> u64 {
+        now.saturating_add(self.keep.as_secs())
+    }
+
+    fn change<T>(&self, mut change: impl FnMut(&mut Record, u64) -> Change<T>) -> Result<T, StoreError> {
+        for _ in 0..MAX_ATTEMPTS {
+            let value = self.store.get(&self.key)?;
+            let version = value.as_ref().map(|value| value.version);
+            let record = value.and_then(|value| serde_json::from_slice(&value.bytes).ok());
+            let mut record: Record = record.unwrap_or_default();
+            let now = unix_seconds(SystemTime::now());
+            record.entries.retain(|entry| now < entry.until && !entry.is_empty());
+            record.given.retain(|given| now < given.until);
+            let made = match change(&mut record, now) {
+                Change::None(made) => return Ok(made),
+                Change::Keep(made) => made,
+            };
+            let too_many = record.entries.len().saturating_sub(MAX_ENTRIES);
+            if too_many > 0 {
+                log::warn!(target: "delivery", "{MAX_ENTRIES} answers wait for one user already; the oldest is lost");
+                record.entries.drain(..too_many);
+            }
+            record.given.drain(..record.given.len().saturating_sub(MAX_GIVEN));
+            let bytes = serde_json::to_vec(&record).unwrap_or_default();
+            if self.store.put_if(&self.key, version, &bytes, self.keep.max(REPEATED_WITHIN))? {
+                return Ok(made);
+            }
+        }
+        Err(StoreError {
+            place: "outbox".to_owned(),
+            cause: format!("was changed by others {MAX_ATTEMPTS} times in a row"),
+        })
+    }
+}
+
+/// What becomes of a record that was looked at.
+enum Change<T> {
+    /// It stays as it is.
+    None(T),
+    /// It is kept as it is now.
+    Keep(T),
+}
+
+impl Entry {
+    fn is_empty(&self) -> bool {
+        self.pieces.is_empty() && self.promised.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Late;
+    use crate::store::sqlite::{Journal, Sqlite};
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn order(message: &str) -> Order {
+        Order {
+            message: message.into(),
+            user: "o1".into(),
+            account: "gh_1".into(),
+            met: "rule 1".into(),
+            late: Late::Fetch,
+            is_handled: true,
+            on_error: None,
+            trigger: super::super::order::Trigger::Message,
+            time: 0,
+        }
+    }
+
+    fn said(first: First) -> String {
+        match first {
+            First::Piece(Piece { reply: Reply::Text { content }, left }) => format!("{content} {left}"),
+            First::Piece(_) => "another kind".into(),
+            First::Promised(order) => format!("promised {}", order.message),
+            First::Nothing => "nothing".into(),
+        }
+    }
+
+    #[test]
+    fn answers_wait_in_the_order_of_their_messages_and_repeats_get_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::new(folder.path().join("s.db"), Journal::Wal, Duration::from_secs(2), "wx1");
+        let outbox = Outbox::of(&store, "o1", DAY);
+        let take = |message: &str| said(outbox.take(message).unwrap());
+        assert_eq!(take("m0"), "nothing");
+        outbox.promise(&order("first")).unwrap();
+        outbox.set("second", &[Reply::text("b")]).unwrap();
+        outbox.promise(&order("second")).unwrap();
+        assert_eq!(take("m1"), "promised first");
+        outbox.set("first", &[Reply::text("a1"), Reply::text("a2")]).unwrap();
+        assert_eq!(take("m2"), "a1 2");
+        assert_eq!(take("m2"), "a1 2");
+        assert_eq!(outbox.pieces("first").unwrap(), [Reply::text("a2")]);
+        assert_eq!(take("m3"), "a2 1");
+        assert_eq!(take("m4"), "b 0");
+        assert_eq!((take("m5").as_str(), take("m3").as_str()), ("nothing", "a2 1"));
+        outbox.promise(&order("third")).unwrap();
+        outbox.set("third", &[]).unwrap();
+        assert_eq!(take("m6"), "nothing");
+        assert_eq!(said(Outbox::of(&store, "o2", DAY).take("m2").unwrap()), "nothing");
+    }
+
+    #[test]
+    fn nothing_waits_longer_than_it_is_kept_and_no_outbox_grows_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::new(folder.path().join("s.db"), Journal::Wal, Duration::from_secs(2), "wx1");
+        Outbox::of(&store, "o1", Duration::ZERO).set("m", &[Reply::text("a")]).unwrap();
+        let outbox = Outbox::of(&store, "o1", DAY);
+        assert_eq!(said(outbox.take("x").unwrap()), "nothing");
+        for number in 0..=MAX_ENTRIES {
+            outbox.set(&number.to_string(), &[Reply::text(number.to_string())]).unwrap();
+        }
+        assert_eq!(said(outbox.take("y").unwrap()), format!("1 {}", MAX_ENTRIES - 1));
+    }
+}
