@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -55,7 +55,8 @@ impl Assignment {
     pub(super) fn new(surroundings: &Surroundings, pending: &Pending, order: &Order) -> Self {
         let now = pending.circumstances().now.duration_since(SystemTime::UNIX_EPOCH);
         Self {
-            config: surroundings.config.clone(),
+            // It runs in another folder.
+            config: absolute(&surroundings.config).unwrap_or_else(|_| surroundings.config.clone()),
             body: String::from_utf8_lossy(pending.body()).into_owned(),
             order: order.clone(),
             holder: [0; 16],
