@@ -454,7 +454,7 @@ impl Call<'_> {
     fn ask_rules<'m>(&self, message: &Message<'m>, memory: Option<&'m Memory>) -> Result<Said<'m>, MustWait> {
         let past = memory.map(|memory| memory as &dyn Past);
         let mut said = Said { met: None, replies: Vec::new() };
-        let circumstance = Circumstance { now: self.circumstances.now, past };
+        let circumstance = Circumstance { now: self.circumstances.now, past, outside: None };
         let mut matches = self.terms.rules.find(message, &circumstance);
         for met in matches.by_ref() {
             // Another message may have moved the dialog since a handler began: its answer is this rule's still.
@@ -664,7 +664,7 @@ pub fn met_rule(
     means: &dyn Means,
 ) -> Option<Arc<Rule>> {
     let find = |past| {
-        let mut matches = terms.rules.find(message, &Circumstance { now, past });
+        let mut matches = terms.rules.find(message, &Circumstance { now, past, outside: None });
         let met: Vec<_> = matches.by_ref().map(|found| found.rule).collect();
         (met, matches.lack_past())
     };
@@ -689,7 +689,7 @@ pub fn answering(met: Vec<Arc<Rule>>) -> Option<Arc<Rule>> {
 #[must_use]
 pub fn explain(terms: &Terms, message: &Message<'_>, now: SystemTime, means: &dyn Means) -> Vec<Tried> {
     let memory = Memory::load(message, means, now, Instant::now() + terms.deadline);
-    terms.rules.explain(message, &Circumstance { now, past: Some(&memory) })
+    terms.rules.explain(message, &Circumstance { now, past: Some(&memory), outside: None })
 }
 
 /// A template of a text filled in; `None` if that cannot be done.

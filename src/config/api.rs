@@ -116,7 +116,7 @@ pub(super) fn address(text: &str, example: &str) -> Result<BaseUrl, String> {
 }
 
 /// Who could read what goes to this host in the clear.
-fn travel_of(host: &str) -> Travel {
+pub(super) fn travel_of(host: &str) -> Travel {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let (is_here, is_near) = match address.map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(v4)) => (v4.is_loopback(), v4.is_private() || v4.is_link_local()),

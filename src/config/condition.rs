@@ -4,6 +4,7 @@ use toml::de::DeValue;
 
 use super::AccountSettings;
 use super::fault::{Fault, did_you_mean};
+use super::handler::read_guards;
 use super::table::{Table, Text, Value, wrong_type};
 use super::value;
 use crate::rules::{Area, BUILT_IN_NAMES, Calendar, Condition, Field, Fold, Pattern, Test, Zone};
@@ -45,6 +46,7 @@ pub(super) fn read_condition(table: Table<'_>, customs: &Customs) -> Option<(Con
     tests.extend(table.parsed("share", share).map(Test::Share));
     tests.extend(calendar(&table, customs).map(Test::Calendar));
     tests.extend(of_memory(&table));
+    tests.extend(read_guards(&table));
     let fold = table.value("fold").and_then(|value| read_fold(value, &table)).unwrap_or(customs.fold);
     if table.len() == usize::from(table.value("fold").is_some()) {
         table.faults.push(Fault::at(table.span.clone(), "this condition is empty"));

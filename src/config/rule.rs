@@ -352,7 +352,7 @@ pub(super) fn read_action(
         refuse_options(&table);
     }
     let then = match &alias {
-        _ if has_handler(&table) => read_handling(&table, &templates.tables.profiles),
+        _ if has_handler(&table) => read_handling(&table, templates),
         Some((_, span)) if table.value("reply").is_some() => {
             let fault = Fault::at(span.clone(), "this rule has a reply of its own and an `alias`");
             table.faults.push(fault.cure("leave one of them out"));

@@ -95,6 +95,12 @@ impl Answer {
         Ok(body)
     }
 
+    /// Who answered.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Why reading failed, in words.
     #[must_use]
     pub fn cut(&self, error: &io::Error) -> HandlerError {

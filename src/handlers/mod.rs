@@ -3,15 +3,24 @@
 pub mod agent;
 pub mod chat;
 mod exec;
+mod guard;
+pub mod http;
 #[cfg(test)]
 mod peer;
 pub mod program;
+mod question;
+mod reading;
+mod relay;
+mod slots;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Map, Value};
+
+pub use guard::Guards;
+use question::Parts;
 
 use crate::rules::{Captures, Handler, MediaLibrary, Session};
 use crate::secret::Secret;
@@ -71,6 +80,13 @@ pub struct Handled {
 #[error("{0}")]
 pub struct HandlerError(pub String);
 
+impl<'t> Task<'t> {
+    fn parts(&self) -> Parts<'t> {
+        let Self { message, rule, captures, session, app_id, attempt, deadline, .. } = *self;
+        Parts { message, rule, captures, session, app_id, attempt, deadline }
+    }
+}
+
 impl Equipment {
     /// Has an answer worked out; takes until [`Task::until`] at most.
     ///
@@ -81,6 +97,11 @@ impl Equipment {
         match handler {
             Handler::Exec(exec) => exec::run(exec, self, task),
             Handler::Chat { profile } => chat::answer(profile, self, task),
+            Handler::Http(http) => http::run(http, self, task),
+            Handler::Relay(backends) => relay::run(backends, self, task),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use sha1::{Digest, Sha1};
 
 use super::calendar::Calendar;
 use super::fold::{Fold, Folded};
+use super::handler::Guard;
 use super::memory::{Limit, Past, UserMemory};
 use super::pattern::Pattern;
 use super::subject::{Captures, Subject};
@@ -71,6 +72,8 @@ pub enum Test {
     OnceEvery(String, u64),
     /// The sender and all users did not get the rule more often than that.
     Limit(Limit),
+    /// Who is asked outside agrees.
+    Guard(Box<Guard>),
 }
 
 /// What is wanted of a field: all that is given.
@@ -128,14 +131,20 @@ impl Condition {
     #[must_use]
     pub fn and(mut self, test: Test) -> Self {
         self.tests.push(test);
-        // Whoever is no candidate is not asked after in the store.
-        self.tests.sort_by_key(Test::asks_memory);
+        // Whoever is no candidate is not asked after in the store, nor outside.
+        self.tests.sort_by_key(|test| (test.asks_outside(), test.asks_memory()));
         self
     }
 
     /// Whether a test needs what is remembered.
     pub(super) fn asks_memory(&self) -> bool {
         self.tests.iter().any(Test::asks_memory)
+    }
+
+    /// Whether somebody outside has to agree.
+    #[must_use]
+    pub fn asks_outside(&self) -> bool {
+        self.tests.iter().any(Test::asks_outside)
     }
 
     /// The steps of dialogs that it asks for.
@@ -243,6 +252,7 @@ impl Test {
     /// Whether it looks at more than what was sent.
     fn is_circumstantial(&self) -> bool {
         self.asks_memory()
+            || self.asks_outside()
             || matches!(
                 self,
                 Self::Field(_)
@@ -298,6 +308,9 @@ impl Test {
                 (*from..*until).contains(&now)
             }
             Self::Calendar(calendar) => calendar.holds(subject.circumstance.now),
+            Self::Guard(guard) => {
+                subject.outside().is_some_and(|outside| outside.agrees(guard, &found.captures))
+            }
             stored => subject.past().is_some_and(|past| stored.holds_of(past, subject.circumstance.now)),
         }
     }
@@ -316,6 +329,10 @@ impl Test {
             Self::Limit(limit) => limit.holds(past, now),
             _ => false,
         }
+    }
+
+    fn asks_outside(&self) -> bool {
+        matches!(self, Self::Guard(_))
     }
 
     fn asks_memory(&self) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::condition::{Area, Condition, Field, Test, lot};
 use super::engine::china_time;
 use super::fold::{Fold, Folded};
+use super::handler::GuardBy;
 use super::memory::{Limit, Period};
 use super::pattern::Pattern;
 use super::subject::{Circumstance, Subject};
@@ -124,6 +125,10 @@ fn written(test: &Test) -> String {
         Test::First => "when.first = true".to_owned(),
         Test::OnceEvery(_, seconds) => format!("once_every = \"{seconds}s\""),
         Test::Limit(limit) => written_limit(limit),
+        Test::Guard(guard) => match &guard.by {
+            GuardBy::Exec(exec) => format!("when.exec = {:?}", exec.command),
+            GuardBy::Http(http) => format!("when.http = {:?}", http.url),
+        },
         Test::Calendar(calendar) => {
             let parts = [
                 ("hours", calendar.hours.iter().map(ToString::to_string).collect::<Vec<_>>()),
@@ -243,6 +248,8 @@ fn seen(test: &Test, condition: &Condition, subject: &Subject<'_>) -> String {
         Test::Share(_) => format!("the sender's place is {}%", percent(lot(subject.from_user))),
         Test::Valid(..) => format!("it is {} in China", china_time(subject.circumstance.now)),
         Test::Calendar(calendar) => format!("it is {}", calendar.shown(subject.circumstance.now)),
+        Test::Guard(_) if subject.circumstance.outside.is_some() => "it was asked".to_owned(),
+        Test::Guard(_) => "nobody is asked here".to_owned(),
         Test::Step(..) | Test::Session(_) | Test::First | Test::OnceEvery(..) | Test::Limit(_) => {
             remembered(test, subject)
         }

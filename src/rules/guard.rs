@@ -69,7 +69,8 @@ fn keys_of_test(test: &Test, fold: Fold) -> Option<(u8, Vec<Key>)> {
         | Test::Session(_)
         | Test::First
         | Test::OnceEvery(..)
-        | Test::Limit(_) => return None,
+        | Test::Limit(_)
+        | Test::Guard(_) => return None,
     })
 }
 

@@ -31,15 +31,15 @@ pub use calendar::{Calendar, Dates, Hours, Weekdays, Zone};
 pub use choice::{Choice, Chooser};
 pub use condition::{Area, Condition, Field, Test};
 pub use explain::{Asked, Tried, Verdict};
-pub use fields::{known_fields, snake_case};
+pub use fields::{known_fields, message_value, snake_case};
 pub use fold::Fold;
-pub use handler::{Exec, Handler, Handling, Late};
+pub use handler::{Backend, Cache, Exec, Guard, GuardBy, Handler, Handling, Http, Late, Output, Secure};
 pub use markup::linkless;
 pub use media::{MediaFile, MediaId, MediaKind, MediaLibrary, NoLibrary};
 pub use memory::{Count, Limit, Past, Period, Sequel, SessionFull, Setting, Turn, UserMemory};
 pub use pattern::{Pattern, PatternError};
 pub use shadow::Shadow;
-pub use subject::{Captures, Circumstance, Subject};
+pub use subject::{Captures, Circumstance, Outside, Subject};
 pub use tables::{MAX_TABLE, Rows, Table, Tables};
 pub use template::{BUILT_IN_NAMES, Scope, Session, Template, TemplateError};
 
@@ -343,7 +343,8 @@ impl Source {
 }
 
 impl Matches<'_, '_> {
-    /// Whether there was no way to say more, as a condition needs the past and there is none to ask.
+    /// Whether there was no way to say more, as a condition needs the past, or somebody outside, and there is
+    /// none to ask.
     #[must_use]
     pub fn lack_past(&self) -> bool {
         self.subject.lacks_past()

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::wechat::xml;
 
-const NOW: Circumstance = Circumstance { now: UNIX_EPOCH, past: None };
+const NOW: Circumstance = Circumstance { now: UNIX_EPOCH, past: None, outside: None };
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()

@@ -313,6 +313,18 @@ macro_rules! reply_and {
             key("reply", Kind::Reply, "What is answered"),
             key("alias", Kind::Text, "The name of the rule whose reply it takes"),
             key("exec", Kind::Words, "A program that works the answer out, and its arguments: [\"python3\", \"bot.py\"]"),
+            key("output", Kind::OneOf(&["text", "json"]), "What the program of `exec` writes; default \"text\""),
+            key("folder", Kind::Text, "Where the program of `exec` runs; default: the config's folder"),
+            key("env", Kind::Words, "Variables of wxcgi's environment that the program of `exec` gets"),
+            key("set", Kind::Secrets, "Further variables of the program of `exec`, as { KEY = { file = \"key\" } }"),
+            key("max_output", Kind::Size, "The program of `exec` may write so much; up to 16 MiB, default \"1MiB\""),
+            key(
+                "concurrency",
+                Kind::Whole(1, 1000),
+                "So many of the program of `exec` run at once, in all processes; default: no limit",
+            ),
+            key("http", Kind::TextOr(&HTTP), "A server that works the answer out: \"https://bot.example.com/wechat\""),
+            key("relay", Kind::OneOrMore(&BACKEND), "Another WeChat server, or several: the first that can answers"),
             key("chat", Kind::Text, "A chatbot that answers: the NAME of a [chat.NAME]"),
             key("timeout", Kind::Duration, "A handler is given up after so long; 100 ms to 1 h, default \"30s\""),
             key(
@@ -332,7 +344,7 @@ macro_rules! reply_and {
 }
 
 /// Of which a rule has at least one.
-const SAYS: &[&str] = &["reply", "alias", "wait", "exec", "chat"];
+const SAYS: &[&str] = &["reply", "alias", "wait", "exec", "http", "relay", "chat"];
 
 /// Of which a rule has one at most.
 const REPLY_AND_ALIAS: &[&str] = &["reply", "alias"];
@@ -361,6 +373,69 @@ static DELIVERY: Group = group(
         key("max_jobs", Kind::Whole(1, 10_000), "Answers that a process works out at once; default 1000"),
     ],
 );
+static HTTP: Group = Group {
+    required: &["url"],
+    ..group(
+        "http key",
+        "A server that gets the message as JSON",
+        &[
+            key("url", Kind::Text, "Where it is: https://, or http:// where nobody else listens"),
+            key("secret", Kind::Secret, "Signs what it gets: X-Wxcgi-Signature"),
+            key("headers", Kind::Secrets, "Further headers, as { Authorization = { env = \"BOT\" } }"),
+            key("max_output", Kind::Size, "It may answer so much; up to 16 MiB, default \"1MiB\""),
+            key(
+                "cache",
+                Kind::Duration,
+                "Its answers serve again for so long; 1 s to 30 days, default: never",
+            ),
+            key("cache_key", Kind::Template, "For what is the same by this; default: the rule and the text"),
+        ],
+    )
+};
+
+static BACKEND: Group = Group {
+    required: &["url", "token"],
+    ..group(
+        "key of a back-end",
+        "A WeChat server that gets the message as if WeChat had sent it",
+        &[
+            key("url", Kind::Text, "Where it is: https://, or http:// where nobody else listens"),
+            key("token", Kind::Secret, "Its Token"),
+            key("encoding_aes_key", Kind::Secret, "Its EncodingAESKey, if messages are to be encrypted"),
+            key("app_id", Kind::Text, "The AppID that it believes to be, if messages are to be encrypted"),
+            key("timeout", Kind::Duration, "Then the next one is asked; 100 ms to 1 h, default \"5s\""),
+        ],
+    )
+};
+
+static GUARDING_PROGRAM: Group = Group {
+    required: &["command"],
+    ..group(
+        "key of a guarding program",
+        "A program that agrees by exit code 0",
+        &[
+            key("command", Kind::Words, "The program and its arguments"),
+            key("folder", Kind::Text, "Where it runs; default: the config's folder"),
+            key("env", Kind::Words, "Variables of wxcgi's environment that it gets"),
+            key("set", Kind::Secrets, "Further variables"),
+            key("timeout", Kind::Duration, "Then it is a no; 100 ms to 60 s, default \"2s\""),
+        ],
+    )
+};
+
+static GUARDING_SERVER: Group = Group {
+    required: &["url"],
+    ..group(
+        "key of a guarding server",
+        "A server that agrees by a status of 2xx",
+        &[
+            key("url", Kind::Text, "Where it is: https://, or http:// where nobody else listens"),
+            key("secret", Kind::Secret, "Signs what it gets: X-Wxcgi-Signature"),
+            key("headers", Kind::Secrets, "Further headers"),
+            key("timeout", Kind::Duration, "Then it is a no; 100 ms to 60 s, default \"2s\""),
+        ],
+    )
+};
 
 static LIMIT: Group = Group {
     any_of: &["user", "all"],
@@ -571,6 +646,8 @@ static CONDITION: Group = group(
         key("step", Kind::Words, "This step of a dialog waits for the user's message"),
         key("session", Kind::Fields(&FIELD), "What is remembered of the user, by its name"),
         key("first", Kind::True, "No message of the user has come so far before"),
+        key("exec", Kind::WordsOr(&GUARDING_PROGRAM), "A program says so, by exit code 0; asked last"),
+        key("http", Kind::TextOr(&GUARDING_SERVER), "A server says so, by a status of 2xx; asked last"),
         key("fold", Kind::Fold, FOLD),
     ],
 );
