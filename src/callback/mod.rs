@@ -336,7 +336,9 @@ impl Call<'_> {
     fn is_for_outbox(&self, message: &Message<'_>) -> bool {
         match (&self.terms.delivery, &message.content) {
             (Some(delivery), Content::Text { content, .. }) => {
-                Fold::On.whole(content) == Fold::On.whole(&delivery.fetch_word)
+                // What is much longer needs no second look.
+                content.len() <= 4 * delivery.fetch_word.len() + 16
+                    && Fold::On.whole(content) == Fold::On.whole(&delivery.fetch_word)
             }
             _ => false,
         }
@@ -386,11 +388,19 @@ impl Call<'_> {
             let said = self.ask_rules(message, Some(&memory))?;
             let rule = said.met.as_ref().map(|met| Arc::clone(&met.rule));
             let answer = self.compose(message, said)?;
-            let answer = match memory.keep(&Remembered::Answered(answer.clone())) {
-                Kept::Overtaken => {
-                    memory.reload();
-                    continue;
+            let kept = memory.keep(&Remembered::Answered(answer.clone()));
+            if kept == Kept::Overtaken {
+                memory.reload();
+                continue;
+            }
+            // The user was told something else, and is to find what he knows of.
+            if !means.claim() {
+                if kept == Kept::Done {
+                    memory.take_back();
                 }
+                return Ok(Response::text(200, SUCCESS));
+            }
+            let answer = match kept {
                 // The reply may ask for what nobody would remember.
                 Kept::Failed if memory.has_changed() => {
                     let label = rule.as_ref().map_or(NO_RULE.to_owned(), |rule| rule.label());
@@ -401,7 +411,7 @@ impl Call<'_> {
                     let text = rule.and_then(|rule| fill(rule.on_error.as_ref()?, &scope));
                     self.composed(message, &label, text.map(Reply::text).as_ref())
                 }
-                Kept::Done | Kept::Failed => answer,
+                _ => answer,
             };
             return Ok(self.send(message, &answer, seal));
         }

@@ -1,14 +1,18 @@
 //! `wxcgi fastcgi`: the FastCGI responder.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{Failure, finish};
-use crate::account::Accounts;
+use crate::account::{Accounts, wait_for_answers};
 use crate::config::LogSettings;
 use crate::config::load::{Service, open_for_service};
 use crate::config::places::{Origin, state_folder};
 use crate::gateway::fastcgi::Signals;
 use crate::gateway::{Listener, fastcgi, listen as listen_on};
+
+/// What is being worked out when the responder ends may take so long; systemd kills after 90 s.
+const HANDLERS_END: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default, clap::Args)]
 #[command(
@@ -81,6 +85,8 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>, before_serving: 
     let accounts = Accounts::new(opened, args.config_dir, state);
     before_serving();
     let served = fastcgi::serve(listeners, options, &accounts);
+    // Nobody can be answered here any more, but what is pushed or fetched is lost with this process.
+    wait_for_answers(HANDLERS_END);
     log::logger().flush();
     served.map_err(|error| Failure::Failed(error.to_string()))
 }

@@ -4,22 +4,31 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::Spanned;
 
 use super::chat::Profiles;
-use super::fault::Fault;
+use super::fault::{Fault, IncludedText};
 use super::load::others_may_write;
 use super::table::{Faults, Table};
 use crate::rules::{self, Tables, Zone};
 
-/// The tables of a config, and which of them its templates ask for; its chatbots.
+/// The tables of a config, which of them its templates ask for, and what they ask of the session; its chatbots.
 #[derive(Default)]
 pub(super) struct Declared {
     pub(super) tables: Tables,
     pub(super) profiles: Profiles,
     places: Vec<(String, Range<usize>)>,
     used: RefCell<BTreeSet<String>>,
+    session: RefCell<Vec<Asked>>,
+}
+
+/// A value of the session that something asks for.
+pub(super) struct Asked {
+    pub(super) value: String,
+    pub(super) span: Range<usize>,
+    pub(super) within: Option<Arc<IncludedText>>,
 }
 
 impl Declared {
@@ -30,7 +39,13 @@ impl Declared {
         let tables =
             named.into_iter().filter_map(|(name, table)| Some((name.value.to_owned(), read(table, folder)?)));
         let profiles = Profiles::read(root, folder, zone);
-        Self { tables: tables.collect(), profiles, places, used: RefCell::default() }
+        Self {
+            tables: tables.collect(),
+            profiles,
+            places,
+            used: RefCell::default(),
+            session: RefCell::default(),
+        }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -50,7 +65,18 @@ impl Declared {
         }
     }
 
-    /// Warns of the tables that no template asks for, and of the chatbots that no rule asks.
+    /// Notes that a template asks for a value of the session.
+    pub(super) fn note_session(&self, value: &str, span: Range<usize>, within: Option<&Arc<IncludedText>>) {
+        let asked = Asked { value: value.to_owned(), span, within: within.cloned() };
+        self.session.borrow_mut().push(asked);
+    }
+
+    /// What templates ask of the session; told once.
+    pub(super) fn take_session(&self) -> Vec<Asked> {
+        self.session.take()
+    }
+
+    /// Warns of the tables that no template asks for.
     pub(super) fn warn_unused(&self, faults: &Faults<'_>) {
         self.profiles.warn_unused(faults);
         let used = self.used.borrow();

@@ -1,5 +1,6 @@
 //! Why a rule meets a message or does not. What is told here is what the matching itself asked.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ use crate::wechat::message::Message;
 
 /// So many words of a list are shown.
 const SHOWN: usize = 5;
+
+/// So many letters of a text are shown.
+const SHOWN_LETTERS: usize = 60;
 
 /// What became of one rule when a message came.
 #[derive(Debug)]
@@ -217,7 +221,7 @@ fn percent(share: u64) -> String {
 /// What a test of `condition` looked at.
 fn seen(test: &Test, condition: &Condition, subject: &Subject<'_>) -> String {
     let the_text = |part: for<'f> fn(&'f Folded<'_>) -> &'f str| match subject.folded(condition.fold) {
-        Some(folded) => format!("the text{} is {:?}", as_folded(condition.fold), part(folded)),
+        Some(folded) => format!("the text{} is {:?}", as_folded(condition.fold), shortened(part(folded))),
         None => "there is no text".to_owned(),
     };
     match test {
@@ -278,6 +282,14 @@ fn remembered(test: &Test, subject: &Subject<'_>) -> String {
         }
         _ if user.is_known => "the user wrote before".to_owned(),
         _ => "the user never wrote before".to_owned(),
+    }
+}
+
+/// The beginning of a long text: each rule tells what it looked at.
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN_LETTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }
 

@@ -24,6 +24,7 @@ mod stored;
 mod subject;
 mod tables;
 mod template;
+mod words;
 
 pub use action::{Action, ActionError, ArticleTemplate};
 pub use blocked::{Blocked, Measure};
@@ -281,6 +282,11 @@ impl Rules {
     /// The rules in the order in which they are tried.
     pub fn iter(&self) -> impl Iterator<Item = Arc<Rule>> {
         (0..self.source.len()).filter_map(|number| self.source.get(number))
+    }
+
+    /// The same, and those that are switched off.
+    pub fn all(&self) -> impl Iterator<Item = Arc<Rule>> {
+        self.iter().chain(self.disabled.iter().map(|(_, rule)| Arc::clone(rule)))
     }
 
     /// Whether there are none, not even a default.

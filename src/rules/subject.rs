@@ -8,7 +8,7 @@ use super::fold::{Fold, Folded};
 use super::handler::Guard;
 use super::memory::Past;
 use crate::wechat::event::key_without_prefix;
-use crate::wechat::message::{Content, Message};
+use crate::wechat::message::{Content, KNOWN_TYPES, Message};
 use crate::wechat::xml::Element;
 
 /// What conditions may ask beyond the message itself. Nothing of it is looked at before a condition asks, so what costs
@@ -83,6 +83,12 @@ impl<'m> Subject<'m> {
     /// A text that nobody sent: what rules would make of it.
     pub(super) fn of_text(text: &'m str) -> Self {
         Self { is_sent: true, ..Self::bare(Some(text), "text", Circumstance::at(SystemTime::UNIX_EPOCH)) }
+    }
+
+    /// A message of this type that nobody sent.
+    pub(super) fn of_type(kind: &'m str) -> Self {
+        let is_sent = KNOWN_TYPES.contains(&kind);
+        Self { is_sent, ..Self::bare(None, kind, Circumstance::at(SystemTime::UNIX_EPOCH)) }
     }
 
     /// An event that did not happen.
