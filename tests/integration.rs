@@ -9,6 +9,7 @@ mod api_peers;
 mod bad_input;
 mod binary;
 mod cgi_process;
+mod chat;
 mod commands;
 mod config;
 mod dialogs;

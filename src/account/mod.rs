@@ -127,6 +127,7 @@ pub(crate) fn equipment(config: &Config, path: &Path) -> Equipment {
     Equipment {
         folder: path.parent().map(Path::to_owned).unwrap_or_default(),
         proxy: config.api.proxy.clone(),
+        chats: config.chats.clone(),
     }
 }
 

@@ -13,6 +13,7 @@ use super::fault::{Fault, PlacedFault, did_you_mean, line_of};
 use super::load::Unusable;
 use super::reply::KINDS;
 use super::table::{Faults, Table, Value, text, wrong_type};
+use super::value;
 use crate::files::read_file;
 use crate::rules::snake_case;
 use crate::wechat::message::Message;
@@ -274,7 +275,7 @@ fn read_reply(value: Value<'_>, faults: &Faults<'_>) -> Option<Json> {
         });
         return None;
     }
-    let mut content = json(content.get_ref());
+    let mut content = value::json(content.get_ref());
     if kind == "text" && content.is_string() {
         return Some(content);
     }
@@ -295,23 +296,6 @@ fn name_file(members: &mut Map<String, Json>) {
     if let Some(Json::String(path)) = members.remove("file") {
         let name = Path::new(&path).file_name().unwrap_or_default().to_string_lossy();
         members.insert("media_id".to_owned(), name.as_ref().into());
-    }
-}
-
-/// A value as a program reads it.
-fn json(value: &DeValue<'_>) -> Json {
-    match value {
-        DeValue::String(text) => text.as_ref().into(),
-        DeValue::Boolean(flag) => (*flag).into(),
-        DeValue::Integer(number) => number.as_str().parse::<i64>().map_or(Json::Null, Json::from),
-        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Json::Null, Json::from),
-        DeValue::Datetime(datetime) => datetime.to_string().into(),
-        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
-        DeValue::Table(members) => {
-            let members =
-                members.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref())));
-            Json::Object(members.collect())
-        }
     }
 }
 

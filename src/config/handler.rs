@@ -20,7 +20,7 @@ use crate::secret::SecretSource;
 use crate::wechat::crypto::AesKey;
 
 /// The keys that name a handler; a rule has one of them at most, and then no `reply`.
-pub(super) const HANDLERS: &[&str] = &["exec", "http", "relay"];
+pub(super) const HANDLERS: &[&str] = &["exec", "http", "relay", "chat"];
 
 /// The keys of a rule that say more of its program.
 const OF_EXEC: &[&str] = &["output", "folder", "env", "set", "max_output", "concurrency"];
@@ -78,6 +78,7 @@ pub(super) fn read_handling(rule: &Table<'_>, templates: Templates<'_>) -> Optio
     let handler = match key {
         "exec" => Handler::Exec(read_exec(rule)?),
         "http" => Handler::Http(read_http(rule, templates)?),
+        "chat" => Handler::Chat { profile: templates.tables.profiles.named(rule)? },
         _ => Handler::Relay(read_relay(rule)?),
     };
     Some(Action::Handler(Box::new(Handling { handler, timeout, late })))
@@ -337,7 +338,7 @@ fn read_url(url: &Text<'_>, faults: &Faults<'_>) -> String {
             faults.push(fault("a password in an address is not sent").cure("send it as a header"));
         }
         Some(("https", _)) => {}
-        Some(("http", host)) if travel_of(host) == Some(Travel::Safe) => {}
+        Some(("http", host)) if travel_of(host) == Travel::Safe => {}
         Some(("http", _)) => {
             let cure = "use https://, unless nobody else can listen on the way";
             faults.push(fault("what users write goes there unencrypted").cure(cure).warning());

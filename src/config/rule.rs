@@ -431,7 +431,7 @@ fn read_limits(table: &Table<'_>, key: &str, zone: &Zone) -> Vec<Test> {
     every.into_iter().chain(limit).collect()
 }
 
-fn read_limit(table: Table<'_>, key: &str, zone: &Zone) -> Limit {
+pub(super) fn read_limit(table: Table<'_>, key: &str, zone: &Zone) -> Limit {
     let times = |name| table.integer_within(name, "times", 1..=u32::MAX);
     let (user, all) = (times("user"), times("all"));
     if table.value("user").is_none() && table.value("all").is_none() {

@@ -72,6 +72,8 @@ enum Kind {
     Named(&'static Group),
     /// Texts, numbers and flags under names of the operator's choice.
     Values,
+    /// Whatever TOML can say, under names of others.
+    Free,
     /// Texts, or where they lie, under names of the operator's choice.
     Secrets,
     /// A text, or a table that says more.
@@ -201,6 +203,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Values => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
         }
+        Kind::Free => json!({ "type": "object" }),
         Kind::Secrets => json!({ "type": "object", "additionalProperties": self::kind(&Kind::Secret) }),
         Kind::TextOr(group) => json!({ "anyOf": [{ "type": "string" }, reference(&name_of(group))] }),
         Kind::WordsOr(group) => {
@@ -267,7 +270,7 @@ mod tests {
         [[rule]]\nwhen.text = \"f\"\nreply.news = [{}]\n[[rule]]\nwhen.text = \"g\"\nreply.transfer = {}\n\
         [[rule]]\nwhen.text = \"i\"\nexec = [\"a\"]\n\
         [[rule]]\nwhen = { text = \"j\", exec = {}, http = {} }\nhttp = {}\n\
-        [[rule]]\nwhen.text = \"k\"\nrelay = [{}]\n[delivery]\n";
+        [[rule]]\nwhen.text = \"k\"\nrelay = [{}]\n[delivery]\n[chat.c]\nlimit = {}\nprice = {}\n";
 
     #[test]
     fn the_schema_has_the_keys_that_the_readers_ask_for_and_no_others() {

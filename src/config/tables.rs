@@ -1,4 +1,4 @@
-//! `[table.NAME]`: files that templates look things up in.
+//! What rules name: `[table.NAME]`, files that templates look things up in, and the chatbots.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -8,15 +8,17 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
+use super::chat::Profiles;
 use super::fault::{Fault, IncludedText};
 use super::load::others_may_write;
 use super::table::{Faults, Table};
-use crate::rules::{self, Tables};
+use crate::rules::{self, Tables, Zone};
 
-/// The tables of a config, which of them its templates ask for, and what they ask of the session.
+/// The tables of a config, which of them its templates ask for, and what they ask of the session; its chatbots.
 #[derive(Default)]
 pub(super) struct Declared {
     pub(super) tables: Tables,
+    pub(super) profiles: Profiles,
     places: Vec<(String, Range<usize>)>,
     used: RefCell<BTreeSet<String>>,
     session: RefCell<Vec<Asked>>,
@@ -30,13 +32,20 @@ pub(super) struct Asked {
 }
 
 impl Declared {
-    /// Reads all tables of the config; paths start from `folder`.
-    pub(super) fn read(root: &Table<'_>, folder: &Path) -> Self {
+    /// Reads all tables of the config; paths start from `folder`, days begin in `zone`.
+    pub(super) fn read(root: &Table<'_>, folder: &Path, zone: &Zone) -> Self {
         let named = root.named_tables("table", "table key");
         let places = named.iter().map(|(name, table)| (name.value.to_owned(), table.span.clone())).collect();
         let tables =
             named.into_iter().filter_map(|(name, table)| Some((name.value.to_owned(), read(table, folder)?)));
-        Self { tables: tables.collect(), places, used: RefCell::default(), session: RefCell::default() }
+        let profiles = Profiles::read(root, folder, zone);
+        Self {
+            tables: tables.collect(),
+            profiles,
+            places,
+            used: RefCell::default(),
+            session: RefCell::default(),
+        }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -69,6 +78,7 @@ impl Declared {
 
     /// Warns of the tables that no template asks for.
     pub(super) fn warn_unused(&self, faults: &Faults<'_>) {
+        self.profiles.warn_unused(faults);
         let used = self.used.borrow();
         for (name, span) in self.places.iter().filter(|(name, _)| faults.thorough && !used.contains(name)) {
             let fault = Fault::at(span.clone(), format!("no template uses the table `{name}`"));

@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value as Json;
+use toml::de::DeValue;
+
 use super::fault::Fault;
 use super::load::{others_may_write, permissions_warning};
 use super::table::{Faults, Table, Value, text, wrong_type};
@@ -140,6 +143,23 @@ fn from_file(path: &Path, value: Value<'_>, table: &Table<'_>) -> Result<String,
         return Err(fault.cure("write the secret into it"));
     }
     Ok(secret.to_owned())
+}
+
+/// A value as a program reads it.
+pub(super) fn json(value: &DeValue<'_>) -> Json {
+    match value {
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Boolean(flag) => (*flag).into(),
+        DeValue::Integer(number) => number.as_str().parse::<i64>().map_or(Json::Null, Json::from),
+        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Json::Null, Json::from),
+        DeValue::Datetime(datetime) => datetime.to_string().into(),
+        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Table(members) => {
+            let members =
+                members.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref())));
+            Json::Object(members.collect())
+        }
+    }
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub struct Answer {
     pub status: u16,
     /// In small letters, without parameters: `application/json`; empty if it says none.
     pub content_type: String,
+    /// `Retry-After`: when it may be asked again, if it says so in seconds.
+    pub retry_after: Option<Duration>,
     /// Ends with an error when the time is over; [`Answer::cut`] words it.
     pub reader: BodyReader<'static>,
     host: String,
@@ -70,8 +72,10 @@ impl Request<'_> {
         let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         let content_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
         let (status, content_type) = (response.status().as_u16(), content_type.trim().to_ascii_lowercase());
+        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
         let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
-        Ok(Answer { status, content_type, reader, host })
+        Ok(Answer { status, content_type, retry_after, reader, host })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What carries an action out that is no reply by itself: programs, HTTP servers, other WeChat servers, chatbots.
 
 pub mod agent;
+pub mod chat;
 mod exec;
 mod guard;
 pub mod http;
@@ -34,6 +35,8 @@ pub struct Equipment {
     pub folder: PathBuf,
     /// `[api] proxy`: the way to servers that are not on this machine.
     pub proxy: Option<Secret>,
+    /// `[chat.NAME]`
+    pub chats: chat::Chats,
 }
 
 /// One message that a handler is to work an answer out for.
@@ -93,6 +96,7 @@ impl Equipment {
     pub fn carry_out(&self, handler: &Handler, task: &Task<'_>) -> Result<Handled, HandlerError> {
         match handler {
             Handler::Exec(exec) => exec::run(exec, self, task),
+            Handler::Chat { profile } => chat::answer(profile, self, task),
             Handler::Http(http) => http::run(http, self, task),
             Handler::Relay(backends) => relay::run(backends, self, task),
         }

@@ -25,6 +25,11 @@ pub struct Handling {
 pub enum Handler {
     /// A program.
     Exec(Exec),
+    /// A chatbot: `[chat.NAME]` of the config says which.
+    Chat {
+        /// The name.
+        profile: String,
+    },
     /// A server that is asked in our words.
     Http(Http),
     /// Other WeChat servers, of which the first answers that can.

@@ -35,6 +35,7 @@ pub use explain::{Asked, Tried, Verdict};
 pub use fields::{known_fields, message_value, snake_case};
 pub use fold::Fold;
 pub use handler::{Backend, Cache, Exec, Guard, GuardBy, Handler, Handling, Http, Late, Output, Secure};
+pub use markup::linkless;
 pub use media::{MediaFile, MediaId, MediaKind, MediaLibrary, NoLibrary};
 pub use memory::{Count, Limit, Past, Period, Sequel, SessionFull, Setting, Turn, UserMemory};
 pub use pattern::{Pattern, PatternError};

@@ -161,7 +161,7 @@ fn secrets_are_kept_as_they_were_written_and_looked_up_when_used() {
 #[test]
 fn guards_are_asked_last() {
     let lines = "when.exec = \"a\"\nwhen.http = { url = \"https://b/\", timeout = \"1s\" }\nreply = \"c\"\n\
-                 once_every = \"1h\"\nwhen.session.x = \"y\"";
+                 once_every = \"1h\"\nwhen.session.x = \"y\"\nsession.x = \"z\"";
     let (config, faults, _) = parse(lines);
     assert!(faults.is_empty(), "{faults:#?}");
     let rule = config.unwrap().rules.iter().next().unwrap();
