@@ -103,12 +103,7 @@ impl Work {
         message: &Message<'_>,
         now: SystemTime,
     ) -> Option<Arc<Rule>> {
-        let means = WorkMeans {
-            work: self.hands(),
-            until: Instant::now() + terms.deadline,
-            visit: None,
-            is_job: false,
-        };
+        let means = WorkMeans { work: self.hands(), until: Instant::now() + terms.deadline, visit: None };
         met_rule(terms, message, now, &means)
     }
 
@@ -249,12 +244,12 @@ impl Hands {
     }
 
     fn job(&self) -> WorkMeans {
-        WorkMeans { work: self.clone(), until: Instant::now() + JOB, visit: None, is_job: true }
+        WorkMeans { work: self.clone(), until: Instant::now() + JOB, visit: None }
     }
 
     fn means(&self, visit: &Arc<Visit>) -> WorkMeans {
         let until = visit.pending().deadline();
-        WorkMeans { work: self.clone(), until, visit: Some(Arc::clone(visit)), is_job: false }
+        WorkMeans { work: self.clone(), until, visit: Some(Arc::clone(visit)) }
     }
 }
 
@@ -263,9 +258,8 @@ impl Hands {
 struct WorkMeans {
     work: Hands,
     until: Instant,
-    /// The call that is to be answered by then; in a job, which none waits for, all may be done that takes long.
+    /// The call that is to be answered by then.
     visit: Option<Arc<Visit>>,
-    is_job: bool,
 }
 
 impl MediaLibrary for WorkMeans {
@@ -282,7 +276,7 @@ impl Means for WorkMeans {
     }
 
     fn equipment(&self) -> Option<&Equipment> {
-        self.is_job.then_some(&self.work.tools.equipment)
+        Some(&self.work.tools.equipment)
     }
 
     fn until(&self) -> Instant {

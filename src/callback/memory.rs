@@ -44,7 +44,7 @@ pub trait Means: MediaLibrary {
         true
     }
 
-    /// With what handlers work; `None` where they are not asked.
+    /// With what handlers and guards of rules work; `None` where nobody is asked.
     fn equipment(&self) -> Option<&Equipment> {
         None
     }
