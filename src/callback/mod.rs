@@ -555,7 +555,7 @@ impl Call<'_> {
         let mut guards = Guarding::of(self.terms, message, means, session);
         if let Guarding(Some(guards)) = &mut guards {
             guards.deadline = self.received + self.terms.deadline;
-            guards.said = self.said.clone();
+            guards.said.clone_from(&self.said);
         }
         guards
     }
