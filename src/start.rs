@@ -26,7 +26,8 @@ extern "C" fn main(_count: c_int, _arguments: *const *const u8) -> c_int {
 /// The program.
 pub(crate) fn start() -> ! {
     open_closed_descriptors();
-    close_others_on_exec();
+    // What a web server left open in us is not for the programs that we start.
+    close_fds::set_fds_cloexec(3, &[]);
     // Not ignored, which children would inherit: writes to a closed pipe and beyond RLIMIT_FSIZE fail all the same.
     for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
         // SAFETY: the handler has the type that C wants and does nothing, and no other thread runs yet.
@@ -52,15 +53,6 @@ fn open_closed_descriptors() {
         {
             std::mem::forget(null);
         }
-    }
-}
-
-/// What a web server left open in us is not for the programs that we start.
-fn close_others_on_exec() {
-    const FIRST: libc::c_uint = 3;
-    // SAFETY: it marks descriptors and closes none. Systems before Linux 5.11 do not know it, and leave them as they are.
-    unsafe {
-        libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
     }
 }
 

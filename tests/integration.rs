@@ -24,6 +24,7 @@ mod menu;
 mod overload;
 mod read_back;
 mod recipes;
+mod relay;
 mod replies;
 mod restarts;
 mod rule_replies;

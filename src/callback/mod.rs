@@ -33,7 +33,7 @@ use crate::http::{Request, Response};
 use crate::logging::{address_shown, openid_shown, shown};
 use crate::rules::{
     Action, Blocked, Captures, Chooser, Circumstance, Fold, Handling, Late, Match, MediaLibrary, NoLibrary,
-    Past, Role, Rule, Rules, Scope, Session, Tables, Template, Tried,
+    Nobody, Outside, Past, Role, Rule, Rules, Scope, Session, Tables, Template, Tried,
 };
 use crate::secret::Secret;
 use crate::wechat::crypto::{AesKey, open_envelope, seal_envelope};
@@ -464,7 +464,8 @@ impl Call<'_> {
     fn ask_rules<'m>(&self, message: &Message<'m>, memory: Option<&'m Memory>) -> Result<Said<'m>, MustWait> {
         let past = memory.map(|memory| memory as &dyn Past);
         let mut said = Said { met: None, replies: Vec::new() };
-        let circumstance = Circumstance { now: self.circumstances.now, past, outside: None };
+        let outside = memory.map(|_| &Nobody as &dyn Outside);
+        let circumstance = Circumstance { now: self.circumstances.now, past, outside };
         let mut matches = self.terms.rules.find(message, &circumstance);
         for met in matches.by_ref() {
             // Another message may have moved the dialog since a handler began: its answer is this rule's still.
@@ -673,8 +674,9 @@ pub fn met_rule(
     now: SystemTime,
     means: &dyn Means,
 ) -> Option<Arc<Rule>> {
-    let find = |past| {
-        let mut matches = terms.rules.find(message, &Circumstance { now, past, outside: None });
+    let find = |past: Option<&dyn Past>| {
+        let outside = past.map(|_| &Nobody as &dyn Outside);
+        let mut matches = terms.rules.find(message, &Circumstance { now, past, outside });
         let met: Vec<_> = matches.by_ref().map(|found| found.rule).collect();
         (met, matches.lack_past())
     };

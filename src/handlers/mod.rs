@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 
-pub use guard::Guards;
+pub use guard::{Guards, Said};
 use question::Parts;
 
 use crate::rules::{Captures, Handler, MediaLibrary, Session};

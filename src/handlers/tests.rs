@@ -71,14 +71,26 @@ impl Place {
         self.run(handler).unwrap().replies
     }
 
-    fn guards(&self, guard: &Guard) -> bool {
+    /// Whether a guard agrees, and what it said of the message before.
+    fn asks(&self, guard: &Guard, said: Vec<Said>) -> (bool, Vec<Said>) {
         let root = xml::parse(XML.as_bytes()).unwrap();
         let message = Message::from_xml(&root).unwrap();
-        let (session, deadline) = (Session::new(), Instant::now() + LONG);
-        let equipment = &self.equipment;
-        let guards =
-            Guards { equipment, message: &message, session: &session, app_id: None, attempt: 1, deadline };
-        guards.agrees(guard, &Captures::default())
+        let guards = Guards {
+            equipment: &self.equipment,
+            message: &message,
+            session: &Session::new(),
+            app_id: None,
+            attempt: 1,
+            deadline: Instant::now(),
+            until: Instant::now() + LONG,
+            said: said.into(),
+        };
+        let agrees = guards.agrees(guard, &Captures::default());
+        (agrees, guards.said.into_inner())
+    }
+
+    fn guards(&self, guard: &Guard) -> bool {
+        self.asks(guard, Vec::new()).0
     }
 }
 
@@ -526,6 +538,17 @@ mod guards {
         );
         let slow = GuardBy::Exec(shell("sleep 1000"));
         assert!(!place.guards(&Guard { by: slow, timeout: Duration::from_millis(100) }));
+    }
+
+    #[test]
+    fn one_message_asks_a_guard_once() {
+        let place = Place::new();
+        let once = by(GuardBy::Exec(shell("mkdir asked")));
+        let (agrees, said) = place.asks(&once, Vec::new());
+        assert!(agrees && !place.guards(&once), "asked again it says no");
+        assert_eq!(place.asks(&once, said.clone()), (true, said.clone()));
+        let other = by(GuardBy::Exec(shell("true")));
+        assert_eq!(place.asks(&other, said).1.len(), 2);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use media::{MediaFile, MediaId, MediaKind, MediaLibrary, NoLibrary};
 pub use memory::{Count, Limit, Past, Period, Sequel, SessionFull, Setting, Turn, UserMemory};
 pub use pattern::{Pattern, PatternError};
 pub use shadow::Shadow;
-pub use subject::{Captures, Circumstance, Outside, Subject};
+pub use subject::{Captures, Circumstance, Nobody, Outside, Subject};
 pub use tables::{MAX_TABLE, Rows, Table, Tables};
 pub use template::{BUILT_IN_NAMES, Scope, Session, Template, TemplateError};
 

@@ -37,6 +37,16 @@ impl Circumstance<'_> {
     }
 }
 
+/// Where programs and servers cannot be asked: they do not agree.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+impl Outside for Nobody {
+    fn agrees(&self, _guard: &Guard, _captures: &Captures<'_>) -> bool {
+        false
+    }
+}
+
 /// What the conditions look at, taken from a message once.
 #[derive(Debug)]
 pub struct Subject<'m> {

@@ -349,30 +349,6 @@ const SAYS: &[&str] = &["reply", "alias", "wait", "exec", "http", "relay", "chat
 /// Of which a rule has one at most.
 const REPLY_AND_ALIAS: &[&str] = &["reply", "alias"];
 
-static DELIVERY: Group = group(
-    "delivery key",
-    "How answers reach users that WeChat has not waited for",
-    &[
-        key("fetch_word", Kind::Text, "The word by which a user asks for what waits for him; default 继续"),
-        key("waiting_text", Kind::Text, "What he is told while it is worked out; it should say the word"),
-        key(
-            "more_text",
-            Kind::Text,
-            "What stands below a piece that others follow; {{ left }} is how many, {{ word }} the word",
-        ),
-        key(
-            "hold_budget",
-            Kind::Whole(0, 1000),
-            "So many messages in 5 minutes may be held until WeChat asks again; default 10",
-        ),
-        key(
-            "keep",
-            Kind::Duration,
-            "What waits is forgotten after so long; 1 min to 30 days, default \"24h\"",
-        ),
-        key("max_jobs", Kind::Whole(1, 10_000), "Answers that a process works out at once; default 1000"),
-    ],
-);
 static HTTP: Group = Group {
     required: &["url"],
     ..group(
@@ -436,6 +412,31 @@ static GUARDING_SERVER: Group = Group {
         ],
     )
 };
+
+static DELIVERY: Group = group(
+    "delivery key",
+    "How answers reach users that WeChat has not waited for",
+    &[
+        key("fetch_word", Kind::Text, "The word by which a user asks for what waits for him; default 继续"),
+        key("waiting_text", Kind::Text, "What he is told while it is worked out; it should say the word"),
+        key(
+            "more_text",
+            Kind::Text,
+            "What stands below a piece that others follow; {{ left }} is how many, {{ word }} the word",
+        ),
+        key(
+            "hold_budget",
+            Kind::Whole(0, 1000),
+            "So many messages in 5 minutes may be held until WeChat asks again; default 10",
+        ),
+        key(
+            "keep",
+            Kind::Duration,
+            "What waits is forgotten after so long; 1 min to 30 days, default \"24h\"",
+        ),
+        key("max_jobs", Kind::Whole(1, 10_000), "Answers that a process works out at once; default 1000"),
+    ],
+);
 
 static LIMIT: Group = Group {
     any_of: &["user", "all"],
