@@ -200,7 +200,7 @@ fn check_shows_all_faults_at_once_each_with_its_place_a_caret_and_a_cure() {
         "wxcgi.toml:8:6: unknown condition `txt`\n  |\n8 | when.txt = \"天气\"\n  |      ^^^ did you mean `text`?\n  = known here: text, ",
         // The caret stands below the word though each Chinese character is two columns wide.
         "12 | when = { text = \"你好\", regx = \"x\" }\n   |                         ^^^^ did you mean `regex`?",
-        "known here: account, server, log, table, rule, step, blocked, include, welcome, unfollow, default, api, store, menu",
+        "known here: account, server, log, table, rule, step, blocked, include, welcome, unfollow, default, api, store, delivery, menu",
     ]);
     let carets = ran.out.lines().filter(|line| line.contains("| ") && line.contains('^')).count();
     let faults = ran.out.lines().filter(|line| line.starts_with("wxcgi: ")).count();

@@ -100,6 +100,54 @@ fn whatever_is_wanted_is_written_so_that_it_checks() {
     }
 }
 
+/// The blocks of TOML in a README.
+fn blocks(readme: &str) -> Vec<String> {
+    let text = fs::read_to_string(repository().join(readme)).expect("the README");
+    let blocks = text.split("\n```toml\n").skip(1);
+    blocks.map(|block| block.split("\n```").next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn the_rules_that_the_readmes_show_are_one_config() {
+    for readme in ["README.md", "README.zh-CN.md"] {
+        let blocks = blocks(readme);
+        let of_rules = |block: &&String| {
+            ["[[rule]]", "[table.", "[[menu.button]]"].iter().any(|header| block.starts_with(header))
+        };
+        let rules: Vec<_> = blocks.iter().filter(of_rules).map(String::as_str).collect();
+        assert_eq!(rules.len(), 5, "{readme}");
+        let kitchen = Kitchen::new();
+        kitchen.put("prices.csv", "name,price,unit\n苹果,5.50,斤\n".as_bytes());
+        let config = format!("[account]\ntoken = \"mytoken\"\n{}\n", rules.join("\n"));
+        let path = kitchen.put("wxcgi.toml", config.as_bytes());
+        let loaded = load(&path).unwrap_or_else(|unusable| panic!("{readme}: {unusable:?}"));
+        assert_eq!(loaded.warnings, [], "{readme}");
+        kitchen.put(
+            "tests/a.toml",
+            &fs::read(repository().join("tests/golden/readme.toml")).expect("the tests"),
+        );
+        passes(&path, readme);
+    }
+}
+
+#[test]
+fn each_reply_that_the_readmes_show_is_one() {
+    for readme in ["README.md", "README.zh-CN.md"] {
+        let blocks = blocks(readme);
+        let replies = blocks.iter().find(|block| block.starts_with("reply = \"")).expect("the replies");
+        assert!(replies.lines().count() > 10, "{readme}: {replies}");
+        let kitchen = Kitchen::new();
+        kitchen.put("cover.jpg", b"\xff\xd8\xff\xe0 a cover \xff\xd9");
+        for reply in replies.lines() {
+            let reply = reply.replace("[ … ]", "[{ title = \"t\", url = \"https://example.com/\" }]");
+            let path = kitchen.serve(&["when.event = \"CLICK\"".to_owned(), reply.replace("rest", "openid")]);
+            if let Err(unusable) = load(&path) {
+                panic!("{readme}: {reply}: {unusable:?}");
+            }
+        }
+    }
+}
+
 /// What a line is to the structure of a page.
 fn outline(line: &str) -> String {
     let words = line.split(' ').next().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Calls of WeChat through the CGI door, in this process. The signed and encrypted requests are those of WeChat's
 //! documentation and of other implementations (`tests/data/crypto-*.json`).
 
+mod dialogs;
 mod late;
 
 use std::path::Path;

@@ -95,7 +95,10 @@ fn of_memory(table: &Table<'_>) -> Vec<Test> {
         table.faults.push(fault);
     }
     let first = (first == Some(true)).then_some(Test::First);
-    steps.into_iter().chain(values).chain(first).collect()
+    // That he follows, or where his phone is, is no message of his, unless the rule is about such.
+    let is_of_event = ["type", "event", "key", "key_regex"].iter().any(|key| table.value(key).is_some());
+    let sent = first.is_some().then_some(Test::Sent).filter(|_| !is_of_event);
+    steps.into_iter().chain(values).chain(sent).chain(first).collect()
 }
 
 fn of_text(table: &Table<'_>, captures: &mut Vec<String>) -> Vec<Test> {

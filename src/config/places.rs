@@ -108,8 +108,8 @@ pub fn state_folder() -> Option<PathBuf> {
 /// one; also the machine's own service, which has a user of its own, is looked after.
 #[must_use]
 pub fn last_good_since(config: &Path) -> Option<SystemTime> {
-    let folders = state_folder().into_iter().chain([SYSTEM_STATE.into()]);
-    folders.filter_map(|state| LastGood(StateFiles::of(config, &state)?).since()).next()
+    let mut folders = state_folder().into_iter().chain([SYSTEM_STATE.into()]);
+    folders.find_map(|state| LastGood(StateFiles::of(config, &state)?).since())
 }
 
 /// Whether we may write a folder and what we make in it can be used by those whose folder it is: what root makes in

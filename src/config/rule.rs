@@ -248,7 +248,13 @@ impl<'t> Drafts<'t> {
         }
         for (place, end) in resolved {
             let (then, on_error) = (self.rules[end].rule.then.clone(), self.rules[end].rule.on_error.clone());
+            // Who is asked what a step asks is to be in that step.
+            let asked = Some(self.rules[end].rule.sequel.step.clone()).filter(|_| self.rules[end].asks);
+            let is_elsewhere = self.rules[place].wait.is_some();
             let rule = &mut self.rules[place].rule;
+            if let Some(step) = asked.filter(|_| !is_elsewhere) {
+                rule.sequel.step = step;
+            }
             rule.then = then;
             rule.on_error = rule.on_error.take().or(on_error);
         }
@@ -381,7 +387,8 @@ pub(super) fn read_action(
     let (name, help) = (table.string("name"), table.string("help"));
     let on_error = templates.said(&table, "on_error");
     let alias = table.text("alias").map(|text| (text.value.to_owned(), text.span));
-    let key = name.clone().unwrap_or_else(|| role.key());
+    // No other rule's name is that of one without.
+    let key = name.clone().unwrap_or_else(|| format!("#{}", role.key()));
     let wait = table.text("wait").map(|text| (text.value.trim().to_owned(), text.span));
     let asks = wait.is_some() && alias.is_none() && table.value("reply").is_none() && !has_handler(&table);
     if !has_handler(&table) {

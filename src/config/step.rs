@@ -58,6 +58,13 @@ struct Place<'p> {
     customs: &'p Customs,
 }
 
+impl Place<'_> {
+    /// How the words of menus and those that end a step are compared: as those of rules are, and `1！` is always a `1`.
+    fn fold(self) -> Fold {
+        self.customs.fold.max(Fold::On)
+    }
+}
+
 impl Drafts<'_> {
     /// Reads the steps of a file; `file` is its text.
     pub(super) fn read_steps(&mut self, root: &Table<'_>, file: &str, customs: &Customs) {
@@ -135,7 +142,7 @@ impl Drafts<'_> {
             lines.push(format!("{BACK} {}", manners.back));
             let words = vec![BACK.to_owned(), manners.back.clone()];
             let mut draft =
-                Draft::of_step(name, StepPart::Back, Condition::new(Fold::On, vec![Test::Text(words)]));
+                Draft::of_step(name, StepPart::Back, Condition::new(place.fold(), vec![Test::Text(words)]));
             draft.lead_to(above);
             self.rules.push(draft);
         }
@@ -154,8 +161,15 @@ impl Drafts<'_> {
         place: Place<'_>,
     ) -> Option<String> {
         let label = table.required("label");
+        if label.as_deref().is_some_and(|label| !Template::new(label.to_owned()).is_plain()) {
+            let fault = Fault::at(
+                table.value_span("label"),
+                "a label is what users write: it has nothing to fill in",
+            );
+            table.faults.push(fault.cure("leave `{{`, `{%` and `{#` out of it"));
+        }
         let words = vec![number.to_string(), label.clone().unwrap_or_default()];
-        let when = Condition::new(Fold::On, vec![Test::Text(words)]);
+        let when = Condition::new(place.fold(), vec![Test::Text(words)]);
         let role = Role::Step { step: step.to_owned(), part: StepPart::Item(number) };
         let line = line_of(place.file, table.span.start);
         let templates = Templates::new(Some(&[]), self.tables).for_people();
@@ -196,7 +210,7 @@ impl Drafts<'_> {
         if manners.cancel.is_empty() {
             return;
         }
-        let when = Condition::new(Fold::On, vec![Test::Text(manners.cancel.clone())]);
+        let when = Condition::new(place.fold(), vec![Test::Text(manners.cancel.clone())]);
         let mut draft = Draft::of_step(name, StepPart::Cancel, when).reading(table, place.file);
         draft.tier = Tier::Cancel;
         draft.rule.then = text_or_nothing(manners.cancel_reply.as_ref());

@@ -403,7 +403,7 @@ impl Field {
     fn holds_value(&self, value: Option<&serde_json::Value>) -> bool {
         let Some(value) = value else { return false };
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let number = || text.trim().parse::<f64>().ok();
+        let number = || number(text.trim());
         (self.equals.is_empty() || self.equals.contains(&text))
             && self.min.is_none_or(|min| number().is_some_and(|number| number >= min))
             && self.max.is_none_or(|max| number().is_some_and(|number| number <= max))
@@ -412,12 +412,17 @@ impl Field {
 
     fn holds<'m>(&self, subject: &Subject<'m>, found: &mut Found<'m>) -> bool {
         let Some(value) = subject.field(&self.path) else { return false };
-        let number = || value.parse::<f64>().ok();
+        let number = || number(value);
         (self.equals.is_empty() || self.equals.iter().any(|known| known == value))
             && self.min.is_none_or(|min| number().is_some_and(|number| number >= min))
             && self.max.is_none_or(|max| number().is_some_and(|number| number <= max))
             && (self.regex.is_empty() || found.take_from(value, &self.regex))
     }
+}
+
+/// A number as people write it; `inf` is none.
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 impl Area {
@@ -434,7 +439,8 @@ impl Area {
         let (here, there) = (self.latitude.to_radians(), latitude.to_radians());
         let haversine =
             half(self.latitude, latitude) + here.cos() * there.cos() * half(self.longitude, longitude);
-        2.0 * EARTH_RADIUS * haversine.sqrt().asin()
+        // At the other end of the earth it may be a little more than 1.
+        2.0 * EARTH_RADIUS * haversine.min(1.0).sqrt().asin()
     }
 }
 
@@ -578,7 +584,7 @@ mod tests {
     #[test]
     fn any_field_can_be_asked_for() {
         let fields = "<MsgType>event</MsgType><Event>location_select</Event>\
-            <SendLocationInfo><Label> 海珠区 </Label><Scale>16</Scale></SendLocationInfo>";
+            <SendLocationInfo><Label> 海珠区 </Label><Scale>16</Scale><Note>inf</Note></SendLocationInfo>";
         let field = |name: &str| Field { path: format!("SendLocationInfo/{name}"), ..Field::default() };
         let pattern = Pattern::new("(?<d>.)区".to_owned());
         for (test, holds) in [
@@ -589,6 +595,8 @@ mod tests {
             (Field { min: Some(16.0), max: Some(16.5), ..field("Scale") }, true),
             (Field { min: Some(16.5), ..field("Scale") }, false),
             (Field { max: Some(1.0), ..field("Label") }, false),
+            (Field { min: Some(1.0), ..field("Note") }, false),
+            (Field { max: Some(1.0), ..field("Note") }, false),
             (Field { regex: vec![pattern], equals: words(&["海珠区"]), ..field("Label") }, true),
         ] {
             let shown = format!("{test:?}");
@@ -609,6 +617,12 @@ mod tests {
             assert!(!meets(area(5900.0), fields));
         }
         assert!(!meets(area(6e6), "<MsgType>location</MsgType><Location_X>x</Location_X>"));
+        // On the other side of the earth.
+        let whole = Test::Near(vec![Area { latitude: 19.9, longitude: 0.1, radius: 20_100_000.0 }]);
+        assert!(meets(
+            whole,
+            "<MsgType>location</MsgType><Location_X>-19.9</Location_X><Location_Y>-179.9</Location_Y>"
+        ));
         // Across the date line.
         let fiji = Test::Near(vec![Area { latitude: -17.0, longitude: 179.9, radius: 30_000.0 }]);
         assert!(meets(

@@ -585,7 +585,11 @@ static CONDITION: Group = group(
         key("dates", Kind::Words, "\"12-25\", \"2026-10-01..2026-10-07\""),
         key("step", Kind::Words, "This step of a dialog waits for the user's message"),
         key("session", Kind::Fields(&FIELD), "What is remembered of the user, by its name"),
-        key("first", Kind::True, "No message of the user has come so far before"),
+        key(
+            "first",
+            Kind::True,
+            "No message of the user has come so far before; events count only beside `type`, `event` or `key`",
+        ),
         key("exec", Kind::WordsOr(&GUARDING_PROGRAM), "A program says so, by exit code 0; asked last"),
         key("http", Kind::TextOr(&GUARDING_SERVER), "A server says so, by a status of 2xx; asked last"),
         key("fold", Kind::Fold, FOLD),
