@@ -161,7 +161,8 @@ fn secrets_are_kept_as_they_were_written_and_looked_up_when_used() {
 #[test]
 fn guards_are_asked_last() {
     let lines = "when.exec = \"a\"\nwhen.http = { url = \"https://b/\", timeout = \"1s\" }\nreply = \"c\"\n\
-                 once_every = \"1h\"\nwhen.session.x = \"y\"";
+                 once_every = \"1h\"\nwhen.session.x = \"y\"\n\
+                 session = { x = \"y\" }";
     let (config, faults, _) = parse(lines);
     assert!(faults.is_empty(), "{faults:#?}");
     let rule = config.unwrap().rules.iter().next().unwrap();
@@ -169,4 +170,10 @@ fn guards_are_asked_last() {
     let place = |test: &str| order.find(test).unwrap_or_else(|| panic!("{test}: {order}"));
     assert!(place("Prefix") < place("Session") && place("Session") < place("OnceEvery"));
     assert!(place("OnceEvery") < place("Exec(") && place("Exec(") < place("Http("));
+}
+
+#[test]
+fn what_a_handler_may_set_is_not_missed() {
+    let lines = "exec = \"a\"\noutput = \"json\"\n[[rule]]\nwhen.session.x = \"y\"\nreply = \"b\"";
+    assert_eq!(told(lines), [] as [String; 0]);
 }
