@@ -189,6 +189,10 @@ impl<'t> Drafts<'t> {
 
     /// Warns of values of the session that something asks for and nothing sets.
     fn warn_of_session(&self, faults: &Faults<'_>) {
+        // What a handler sets is not known here.
+        if self.rules.iter().any(|draft| draft.rule.then.handling().is_some()) {
+            return;
+        }
         let set: BTreeSet<&str> = self
             .rules
             .iter()

@@ -170,3 +170,9 @@ fn guards_are_asked_last() {
     assert!(place("Prefix") < place("Session") && place("Session") < place("OnceEvery"));
     assert!(place("OnceEvery") < place("Exec(") && place("Exec(") < place("Http("));
 }
+
+#[test]
+fn what_a_handler_may_set_is_not_missed() {
+    let lines = "exec = \"a\"\noutput = \"json\"\n[[rule]]\nwhen.session.x = \"y\"\nreply = \"b\"";
+    assert_eq!(told(lines), [] as [String; 0]);
+}
