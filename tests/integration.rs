@@ -22,6 +22,7 @@ mod logging;
 mod media_files;
 mod menu;
 mod overload;
+mod programs;
 mod read_back;
 mod recipes;
 mod relay;

@@ -140,6 +140,7 @@ fn werobot_answers_what_is_relayed_to_it_plain_and_sealed() {
         let says = |text: &str| says(&bot, "/", text);
         assert_eq!(says("天气 <a&b>"), [Reply::text("WeRoBot：天气 <a&b> oUser 77")]);
         assert_eq!(says("image"), [image()]);
+        assert_eq!(says("music"), [music("")], "it sends no picture");
         assert_eq!(says("news"), [Reply::News { articles: vec![first_article()] }]);
         assert_eq!(says("transfer"), [Reply::TransferCustomerService { kf_account: Some(s("a@b")) }]);
         assert_eq!(says("nothing"), []);

@@ -125,7 +125,8 @@ fn a_reply_may_be_one_of_several_or_the_first_of_several() {
         }
         // What is empty is not sent; of the two others the second waits.
         site.receives(&wechat().says("多")).replies("先\n（还有 1 条，回复“继续”查看）");
-        site.receives(&wechat().says("继续")).replies("后");
+        let image = site.receives(&wechat().says("继续"));
+        assert_eq!(image.reply("MediaId"), "m");
         for (key, count) in [("2", "2"), ("0", "1"), ("9", "3"), ("all", "3")] {
             let key = format!("<EventKey><![CDATA[{key}]]></EventKey>");
             let answer = site.receives(&wechat().pushes(WeChat::event("CLICK", &key)));

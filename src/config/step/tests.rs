@@ -61,7 +61,7 @@ fn what_is_wrong_with_a_dialog_is_told() {
         ),
         (
             format!("{ASKED}{step}[[step.a.item]]\nlabel = \"{}\"\nreply = \"x\"\n", "长".repeat(700)),
-            "this menu has 2104 bytes; WeChat takes 2047",
+            "this text has 2104 bytes; WeChat takes 2047",
         ),
         (format!("{ASKED}[step.a]\n{rule}"), "neither this rule nor the step `a` says anything"),
         (format!("{ASKED}[step.b]\n{}", rule.replace("step.a", "step.b")), "there is no step `a`"),
