@@ -115,9 +115,11 @@ fn the_rules_that_the_readmes_show_are_one_config() {
             ["[[rule]]", "[table.", "[[menu.button]]"].iter().any(|header| block.starts_with(header))
         };
         let rules: Vec<_> = blocks.iter().filter(of_rules).map(String::as_str).collect();
-        assert_eq!(rules.len(), 5, "{readme}");
+        assert_eq!(rules.len(), 7, "{readme}");
         let kitchen = Kitchen::new();
         kitchen.put("prices.csv", "name,price,unit\n苹果,5.50,斤\n".as_bytes());
+        kitchen.put("deepseek.key", b"sk-0123456789abcdef");
+        kitchen.put("bot-secret", b"0123456789abcdef");
         let config = format!("[account]\ntoken = \"mytoken\"\n{}\n", rules.join("\n"));
         let path = kitchen.put("wxcgi.toml", config.as_bytes());
         let loaded = load(&path).unwrap_or_else(|unusable| panic!("{readme}: {unusable:?}"));
