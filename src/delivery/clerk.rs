@@ -27,7 +27,7 @@ pub(super) struct Board {
 #[derive(Debug, Default)]
 struct State {
     visits: Vec<Visit>,
-    jobs: Vec<Job>,
+    jobs: Vec<Claimed>,
     /// There is a clerk.
     is_staffed: bool,
     /// There is a reason to look before the next point in time.
@@ -53,18 +53,18 @@ impl fmt::Debug for Visit {
 
 /// A message that is being worked out here.
 #[derive(Debug, Clone)]
-struct Job {
+struct Claimed {
     order: Arc<Order>,
     holder: Holder,
 }
 
 /// Ends a job on the board when it is dropped.
-pub(super) struct JobGuard<'b> {
-    board: &'b Board,
+pub(super) struct Job {
+    board: Arc<Board>,
     message: String,
 }
 
-impl Drop for JobGuard<'_> {
+impl Drop for Job {
     fn drop(&mut self) {
         self.board.state().jobs.retain(|job| job.order.message != self.message);
     }
@@ -87,10 +87,10 @@ impl Board {
         self.changed.notify_all();
     }
 
-    pub(super) fn begin_job(&self, order: &Arc<Order>, holder: Holder) -> JobGuard<'_> {
-        self.state().jobs.push(Job { order: Arc::clone(order), holder });
-        self.changed.notify_all();
-        JobGuard { board: self, message: order.message.clone() }
+    pub(super) fn begin_job(board: &Arc<Self>, order: &Arc<Order>, holder: Holder) -> Job {
+        board.state().jobs.push(Claimed { order: Arc::clone(order), holder });
+        board.changed.notify_all();
+        Job { board: Arc::clone(board), message: order.message.clone() }
     }
 
     pub(super) fn has_job(&self, message: &str) -> bool {
@@ -162,7 +162,7 @@ struct Turn {
     /// Attempts that wait for another process.
     foreign: Vec<Visit>,
     /// Jobs whose claims are to be prolonged.
-    jobs: Vec<Job>,
+    jobs: Vec<Claimed>,
     /// Whether to look after others.
     looks: bool,
 }
@@ -250,7 +250,7 @@ impl Desk {
     }
 
     /// Prolongs the claim of a job, and shows the user that somebody is at it.
-    fn look_after(&self, job: &Job) -> Result<(), String> {
+    fn look_after(&self, job: &Claimed) -> Result<(), String> {
         let store = self.office.store()?;
         let words = |error: crate::store::StoreError| error.to_string();
         if !store.renew(&job.order.message, job.holder, CLAIM).map_err(words)? {

@@ -30,7 +30,7 @@ use crate::store::{Claim, Holder, REPEATED_WITHIN, Store, StoreError};
 use crate::wechat::errcode::Class;
 use crate::wechat::limits::{MAX_TEXT_BYTES, split_text};
 use crate::wechat::reply::Reply;
-use clerk::Board;
+use clerk::{Board, Job};
 pub use order::{Answer, Order, SUCCESS, Trigger, key_of};
 use outbox::{First, Outbox};
 pub use settings::DeliverySettings;
@@ -60,6 +60,9 @@ pub trait Office: fmt::Debug + Send + Sync {
     ///
     /// In words for the log, if it cannot be opened.
     fn store(&self) -> Result<Arc<dyn Store>, String>;
+
+    /// Has a thread do what may take long, now or when one is free.
+    fn run(&self, job: Box<dyn FnOnce() + Send>);
 
     /// Whether the account may send customer-service messages.
     fn may_push(&self) -> bool;
@@ -92,8 +95,8 @@ pub trait Visitor: Send + Sync {
 
 /// Where and how an answer is worked out.
 pub enum Start<'j> {
-    /// Here and now. Gives the replies, for a failure what the rule says then.
-    Here(Box<dyn FnOnce() -> Vec<Reply> + 'j>),
+    /// By this process, in one of its threads for that. Gives the replies, for a failure what the rule says then.
+    Here(Box<dyn FnOnce() -> Vec<Reply> + Send>),
     /// By another process, which holds the claim as this holder. It writes a byte when it is done.
     Elsewhere(Box<dyn FnOnce(Holder) -> io::Result<UnixStream> + 'j>),
 }
@@ -196,7 +199,12 @@ impl Desk {
         match start {
             Start::Here(work) => {
                 self.board.add_visit(order, visitor, 1, false);
-                self.work(order, holder, work);
+                let (desk, order) = (Arc::clone(self), Arc::clone(order));
+                let job = desk.begin_job(&order, holder);
+                self.office.run(Box::new(move || {
+                    desk.finish(&order, holder, work());
+                    drop(job);
+                }));
             }
             Start::Elsewhere(start) => {
                 self.board.add_visit(order, visitor, 1, true);
@@ -214,10 +222,14 @@ impl Desk {
 
     /// Works out a message whose claim `holder` has, and delivers what comes of it.
     pub fn work(self: &Arc<Self>, order: &Arc<Order>, holder: Holder, work: impl FnOnce() -> Vec<Reply>) {
-        let _job = self.board.begin_job(order, holder);
+        let _job = self.begin_job(order, holder);
+        self.finish(order, holder, work());
+    }
+
+    /// Keeps a claim until the job is dropped.
+    fn begin_job(self: &Arc<Self>, order: &Arc<Order>, holder: Holder) -> Job {
         clerk::employ(self);
-        let replies = work();
-        self.finish(order, holder, replies);
+        Board::begin_job(&self.board, order, holder)
     }
 
     /// Hears when the process is done; if it dies before, the message is failed at once.
