@@ -39,8 +39,8 @@ pub use settings::DeliverySettings;
 const CLAIM: Duration = Duration::from_secs(15);
 /// A decision is kept at least for so long as a handler may take.
 const DECISION: Duration = Duration::from_secs(2 * 60 * 60);
-/// WeChat's third attempt comes so long after the message, and is its last.
-const LAST_ATTEMPT_AFTER: u64 = 9;
+/// WeChat's third attempt begins 10 s after the message, whose time is in whole seconds, and is its last.
+const LAST_ATTEMPT_AFTER: u64 = 8;
 /// In so long `hold_budget` messages may be held.
 const HOLD_WINDOW: Duration = Duration::from_secs(5 * 60);
 /// Where WeChat refuses to let us write to a user, it is not tried again for so long.
@@ -77,6 +77,9 @@ pub trait Office: fmt::Debug + Send + Sync {
 
 /// One of WeChat's attempts, which wants an answer.
 pub trait Visitor: Send + Sync {
+    /// When it came.
+    fn received(&self) -> Instant;
+
     /// It wants it by then.
     fn deadline(&self) -> Instant;
 
@@ -341,7 +344,7 @@ impl Desk {
         }
         let way = match order.late {
             Late::Auto | Late::Push if self.can_push(order) => Way::Push,
-            Late::Auto | Late::Hold if self.can_hold(&*store, order, attempt)? => {
+            Late::Auto | Late::Hold if self.can_hold(&*store, order, visitor, attempt)? => {
                 visitor.hold();
                 return Ok(());
             }
@@ -366,8 +369,16 @@ impl Desk {
     }
 
     /// Whether an attempt may stay without an answer, because WeChat will ask again.
-    fn can_hold(&self, store: &dyn Store, order: &Order, attempt: u64) -> Result<bool, String> {
-        if attempt > 2 || seconds_since(order.time) >= LAST_ATTEMPT_AFTER {
+    fn can_hold(
+        &self,
+        store: &dyn Store,
+        order: &Order,
+        visitor: &dyn Visitor,
+        attempt: u64,
+    ) -> Result<bool, String> {
+        // Not all of them need have come here.
+        let came_after = seconds_since(order.time).saturating_sub(visitor.received().elapsed().as_secs());
+        if attempt > 2 || came_after >= LAST_ATTEMPT_AFTER {
             return Ok(false);
         }
         if attempt == 2 {
