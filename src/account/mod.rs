@@ -31,8 +31,8 @@ use api::ApiParts;
 pub use api::open_api;
 use status::{About, AboutLog, StatusPage, not_found};
 use tools::Tools;
-pub use work::Surroundings;
 use work::Work;
+pub use work::{Surroundings, finish_answers};
 pub use worker::{COMMAND as WORKER_COMMAND, work_for_cgi};
 
 /// One Official Account, ready to answer.

@@ -27,6 +27,9 @@ static AT_WORK: AtomicUsize = AtomicUsize::new(0);
 /// A thousand threads may wait for slow handlers: none has more than it needs.
 const STACK: usize = 1 << 20;
 
+/// So often an ending process looks whether all is done.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// What a job asks of the store and of WeChat may take so long, with its handler.
 const JOB: Duration = Duration::from_secs(2 * 60 * 60);
 
@@ -156,6 +159,21 @@ fn keep_watch(calls: &mpsc::Receiver<Arc<Visit>>) {
             Err(mpsc::RecvTimeoutError::Disconnected) if watched.is_empty() => return,
             Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(wait),
         }
+    }
+}
+
+/// Waits until nothing is worked out in this process any more, for the time `limit` at most.
+pub fn finish_answers(limit: Duration) {
+    let until = Instant::now() + limit;
+    while AT_WORK.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+        thread::sleep(LOOK_EVERY);
+    }
+    let left = AT_WORK.load(Ordering::Relaxed);
+    if left > 0 {
+        log::warn!(
+            target: "account",
+            "ended while {left} answers were worked out: not done within `drain_timeout` ({limit:?}); their users get `on_error`"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, finish};
-use crate::account::Accounts;
+use crate::account::{Accounts, finish_answers};
 use crate::config::LogSettings;
 use crate::config::load::{Service, open_for_service};
 use crate::config::places::{Origin, state_folder};
@@ -80,7 +80,10 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>, before_serving: 
     // A responder without a config serves all the same: WeChat gets a legal body.
     let accounts = Accounts::new(opened, args.config_dir, state);
     before_serving();
+    let drain = options.deadlines.drain;
     let served = fastcgi::serve(listeners, options, &accounts);
+    // WeChat was answered; there are users who were not.
+    finish_answers(drain);
     log::logger().flush();
     served.map_err(|error| Failure::Failed(error.to_string()))
 }
