@@ -11,6 +11,7 @@ mod binary;
 mod cgi_process;
 mod commands;
 mod config;
+mod delivery;
 mod dialogs;
 mod examples;
 mod fastcgi_peers;

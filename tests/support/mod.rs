@@ -1,6 +1,7 @@
 //! What the tests speak in: a [`Site`] behind a [`Door`], a [`WeChat`] that sends to it, an [`Answer`] to judge.
 
 mod answer;
+mod attempts;
 mod door;
 mod fake_wechat;
 mod fastcgi;
@@ -20,6 +21,7 @@ mod wechatpy;
 mod wire;
 
 pub(crate) use answer::{Answer, element, elements};
+pub(crate) use attempts::Delivered;
 pub(crate) use door::Door;
 pub(crate) use fake_wechat::{APP_ID, APP_SECRET, FOLLOWERS, FakeWechat, ITEMS, MEDIA, Trouble};
 pub(crate) use fastcgi::answer_on;
