@@ -41,6 +41,8 @@ const CLAIM: Duration = Duration::from_secs(15);
 const DECISION: Duration = Duration::from_secs(2 * 60 * 60);
 /// WeChat's third attempt begins 10 s after the message, whose time is in whole seconds, and is its last.
 const LAST_ATTEMPT_AFTER: u64 = 8;
+/// So many of its attempts may be held.
+const MAX_HELD: u64 = 2;
 /// In so long `hold_budget` messages may be held.
 const HOLD_WINDOW: Duration = Duration::from_secs(5 * 60);
 /// Where WeChat refuses to let us write to a user, it is not tried again for so long.
@@ -168,9 +170,9 @@ impl Desk {
         let holder = Holder(random().map_err(words)?);
         match store.claim(&order.message, holder, CLAIM, REPEATED_WITHIN).map_err(words)? {
             Claim::Yours => self.begin(order, visitor, holder, start),
-            Claim::Running { attempt } => {
+            Claim::Running { .. } => {
                 let is_here = self.board.has_job(&order.message);
-                self.board.add_visit(order, visitor, attempt, !is_here);
+                self.board.add_visit(order, visitor, !is_here);
                 clerk::employ(self);
                 // It may have ended between the two looks.
                 if let Some(decision) = decision(&*store, &order.message).map_err(words)? {
@@ -198,11 +200,11 @@ impl Desk {
     ) {
         match start {
             Start::Here(work) => {
-                self.board.add_visit(order, visitor, 1, false);
+                self.board.add_visit(order, visitor, false);
                 self.work(order, holder, work);
             }
             Start::Elsewhere(start) => {
-                self.board.add_visit(order, visitor, 1, true);
+                self.board.add_visit(order, visitor, true);
                 clerk::employ(self);
                 match start(holder) {
                     Ok(worker) => self.watch_worker(order, holder, worker),
@@ -326,13 +328,7 @@ impl Desk {
     }
 
     /// Decides for an attempt whose time is over.
-    fn give_up(
-        &self,
-        order: &Order,
-        visitor: &dyn Visitor,
-        attempt: u64,
-        is_foreign: bool,
-    ) -> Result<(), String> {
+    fn give_up(&self, order: &Order, visitor: &dyn Visitor, is_foreign: bool) -> Result<(), String> {
         let store = self.office.store()?;
         if let Some(decision) = decision(&*store, &order.message).map_err(words)? {
             visitor.serve(&again(decision.answer));
@@ -344,7 +340,7 @@ impl Desk {
         }
         let way = match order.late {
             Late::Auto | Late::Push if self.can_push(order) => Way::Push,
-            Late::Auto | Late::Hold if self.can_hold(&*store, order, visitor, attempt)? => {
+            Late::Auto | Late::Hold if self.can_hold(&*store, order, visitor)? => {
                 visitor.hold();
                 return Ok(());
             }
@@ -369,20 +365,17 @@ impl Desk {
     }
 
     /// Whether an attempt may stay without an answer, because WeChat will ask again.
-    fn can_hold(
-        &self,
-        store: &dyn Store,
-        order: &Order,
-        visitor: &dyn Visitor,
-        attempt: u64,
-    ) -> Result<bool, String> {
+    fn can_hold(&self, store: &dyn Store, order: &Order, visitor: &dyn Visitor) -> Result<bool, String> {
         // Not all of them need have come here.
         let came_after = seconds_since(order.time).saturating_sub(visitor.received().elapsed().as_secs());
-        if attempt > 2 || came_after >= LAST_ATTEMPT_AFTER {
+        if came_after >= LAST_ATTEMPT_AFTER {
             return Ok(false);
         }
-        if attempt == 2 {
-            return Ok(true);
+        match store.count(&format!("held/{}", order.message), MAX_HELD, HOLD_WINDOW).map_err(words)? {
+            None => return Ok(false),
+            // What was begun for the first one pays for the others.
+            Some(2..) => return Ok(true),
+            Some(_) => {}
         }
         let counted = store.count("held", self.settings.hold_budget, HOLD_WINDOW).map_err(words)?;
         if counted.is_none() {
