@@ -112,6 +112,17 @@ fn word_met_by_none(bencher: Bencher, count: usize) {
     find(bencher, &word_rules(count), "没有人在等这一句话吧");
 }
 
+/// As many words in one rule.
+#[divan::bench(args = WORDS)]
+fn word_of_one_list_met(bencher: Bencher, count: usize) {
+    find(bencher, &word_list(count), &asking(count));
+}
+
+#[divan::bench(args = WORDS)]
+fn word_of_one_list_met_by_none(bencher: Bencher, count: usize) {
+    find(bencher, &word_list(count), "word of none 没有人在等这一句话吧");
+}
+
 /// How many rules wait for a regular expression each.
 const REGEXES: [usize; 2] = [100, 1000];
 
@@ -123,6 +134,12 @@ fn regex_met(bencher: Bencher, count: usize) {
 #[divan::bench(args = REGEXES)]
 fn regex_met_by_none(bencher: Bencher, count: usize) {
     find(bencher, &regex_rules(count), "没有人在等这一句话吧");
+}
+
+/// Expressions without any letters that a text must have to be met: each is tried.
+#[divan::bench(args = REGEXES)]
+fn regex_without_letters_met_by_none(bencher: Bencher, count: usize) {
+    find(bencher, &letterless_rules(count), "没有人在等 这一句话吧 12");
 }
 
 /// What one of the last rules that wait for a part of a text meets.
@@ -357,6 +374,22 @@ fn word_rules(count: usize) -> String {
     let rule = |number: usize| {
         let key = ["text", "contains", "prefix", "suffix"][number % 4];
         format!("[[rule]]\nwhen.{key} = \"word{number}.\"\nreply = \"answer {number}\"\n")
+    };
+    format!("[account]\ntoken = \"{TOKEN}\"\n{}", (0..count).map(rule).collect::<String>())
+}
+
+/// The words that [`word_rules`] has for parts of texts, in one rule.
+fn word_list(count: usize) -> String {
+    let words: Vec<_> = (0..count).map(|number| format!("word{number}.")).collect();
+    format!("[account]\ntoken = \"{TOKEN}\"\n[[rule]]\nwhen.contains = {words:?}\nreply = \"answer\"\n")
+}
+
+/// Rules for more and more digits.
+fn letterless_rules(count: usize) -> String {
+    let rule = |number: usize| {
+        let before = ["^", "^[a-z]+", r"^\S+\s+", ""][number % 4];
+        let digits = number + 3;
+        format!("[[rule]]\nwhen.regex = '{before}[0-9]{{{digits}}}$'\nreply = \"answer {number}\"\n")
     };
     format!("[account]\ntoken = \"{TOKEN}\"\n{}", (0..count).map(rule).collect::<String>())
 }

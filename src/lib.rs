@@ -18,6 +18,7 @@
 //! | 0 | [`files`] | files that somebody named, opened without waiting |
 //! | 0 | [`chance`] | bytes that nobody can guess |
 //! | 0 | [`files`] | files that are read whole |
+//! | 0 | [`descriptors`] | how many files and connections may be open |
 //! | 0 | [`spelling`] | what was meant by a word that nobody knows |
 //! | 0 | [`secret`] | text that prints as `***` |
 //! | 0 | [`logging`] | the log: stderr, or a file that many processes share |
@@ -32,6 +33,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod delivery;
+pub mod descriptors;
 pub mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -1,6 +1,11 @@
 //! Text that must not be seen: passwords, tokens, keys.
 
 use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::read_file;
 
 /// A secret text that prints as `***`, so that no log line, error or `{:?}` can give it away.
 ///
@@ -48,6 +53,60 @@ impl fmt::Debug for Secret {
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+/// Where a secret stands that is needed now and then: looked up when it is, so that it is written nowhere else.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretSource {
+    /// In the config itself.
+    Literal(String),
+    /// In the environment variable of this name.
+    Env(String),
+    /// In this file, alone.
+    File(PathBuf),
+}
+
+/// A file with one secret is no larger than this, bytes.
+pub(crate) const MAX_SECRET: u64 = 64 << 10;
+
+impl SecretSource {
+    /// The secret.
+    ///
+    /// # Errors
+    ///
+    /// In words for the log, if it is not there.
+    pub fn resolve(&self) -> Result<Secret, String> {
+        match self {
+            Self::Literal(text) => Ok(Secret::new(text.clone())),
+            Self::Env(name) => std::env::var(name)
+                .ok()
+                .filter(|value| !value.is_empty())
+                .map(Secret::new)
+                .ok_or_else(|| format!("the environment variable `{name}` is not set")),
+            Self::File(path) => {
+                let shown = path.display();
+                let (bytes, _) = read_file(path, MAX_SECRET)
+                    .map_err(|error| format!("cannot read the secret in `{shown}`: {error}"))?;
+                let text =
+                    String::from_utf8(bytes).map_err(|_| format!("the secret in `{shown}` is not UTF-8"))?;
+                let secret = text.trim_end_matches(['\r', '\n']);
+                if secret.is_empty() {
+                    return Err(format!("the secret file `{shown}` is empty"));
+                }
+                Ok(Secret::new(secret))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(_) => f.write_str("***"),
+            Self::Env(name) => write!(f, "Env({name:?})"),
+            Self::File(path) => write!(f, "File({path:?})"),
+        }
     }
 }
 
@@ -100,6 +159,28 @@ mod tests {
     fn a_secret_inside_another_value_stays_hidden() {
         assert_eq!(format!("{:?}", Some(Secret::new("hunter2"))), "Some(***)");
         assert_eq!(format!("{:#?}", [Secret::new("hunter2")]), "[\n    ***,\n]");
+    }
+
+    #[test]
+    fn a_secret_is_looked_up_where_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |content: &[u8]| {
+            std::fs::write(folder.path().join("key"), content).unwrap();
+            let found = SecretSource::File(folder.path().join("key")).resolve();
+            found
+                .map(|secret| secret.expose().to_owned())
+                .map_err(|why| why.replace(folder.path().to_str().unwrap(), ""))
+        };
+        assert_eq!(file(b" hunter2\r\n"), Ok(" hunter2".to_owned()));
+        assert_eq!(file(b"\n"), Err("the secret file `/key` is empty".to_owned()));
+        assert_eq!(file(b"\xff"), Err("the secret in `/key` is not UTF-8".to_owned()));
+        assert_eq!(SecretSource::Literal("a".into()).resolve().unwrap().expose(), "a");
+        assert!(!SecretSource::Env("PATH".into()).resolve().unwrap().expose().is_empty());
+        let missing = SecretSource::Env("WXCGI_NO_SUCH".into()).resolve().unwrap_err();
+        assert_eq!(missing, "the environment variable `WXCGI_NO_SUCH` is not set");
+        let shown =
+            format!("{:?}", [SecretSource::Literal("hunter2".into()), SecretSource::Env("KEY".into())]);
+        assert_eq!(shown, "[***, Env(\"KEY\")]");
     }
 
     #[test]

@@ -201,7 +201,7 @@ fn check_shows_all_faults_at_once_each_with_its_place_a_caret_and_a_cure() {
         "wxcgi.toml:8:6: unknown condition `txt`\n  |\n8 | when.txt = \"天气\"\n  |      ^^^ did you mean `text`?\n  = known here: text, ",
         // The caret stands below the word though each Chinese character is two columns wide.
         "12 | when = { text = \"你好\", regx = \"x\" }\n   |                         ^^^^ did you mean `regex`?",
-        "known here: account, server, log, table, rule, step, blocked, include, welcome, unfollow, default, api, store, menu",
+        "known here: account, server, log, table, rule, step, blocked, include, welcome, unfollow, default, api, store, delivery, menu",
     ]);
     let carets = ran.out.lines().filter(|line| line.contains("| ") && line.contains('^')).count();
     let faults = ran.out.lines().filter(|line| line.starts_with("wxcgi: ")).count();
@@ -213,6 +213,19 @@ fn check_shows_all_faults_at_once_each_with_its_place_a_caret_and_a_cure() {
         "wxcgi: wxcgi.toml:5:6: unknown condition `txt`\n  |\n5 | when.txt = \"天气\"\n  |      ^^^ did you mean `text`?\n  = \
          known here: text, contains, prefix, suffix, all_of, none_of, regex, key_regex, type, event, key, field, near, from, not_from, share, hours, weekdays, dates, step, session, first, fold\n",
     ]);
+}
+
+#[test]
+fn check_tells_whether_a_last_good_config_goes_on() {
+    let good = "[account]\ntoken = \"mytoken\"\n[default]\nreply = \"good\"\n";
+    let broken = "[account]\n[default]\nreply = \"broken\"\n";
+    let desk = Desk::with(broken);
+    assert!(desk.run(["check"]).exits(2).err.ends_with("1 fault; the config is not taken\n"));
+    desk.put("wxcgi.toml", good);
+    desk.receives(&WeChat::with_token("mytoken").says("x")).replies("good");
+    desk.put("wxcgi.toml", broken);
+    desk.run(["check"]).exits(2).complains(&["is not taken; the last good one, of 20", "Z, goes on"]);
+    desk.receives(&WeChat::with_token("mytoken").says("x")).replies("good");
 }
 
 #[test]

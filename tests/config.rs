@@ -527,7 +527,7 @@ fn check_shows_a_fault_of_an_included_file_in_that_file() {
         (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
     };
     let (code, told) = check();
-    let shown = "rules/a.toml:4:9: the template names `nobody`, which there is not\n  |\n4 | reply = \"{{ nobody }}\"\n  |";
+    let shown = "rules/a.toml:4:13: the template names `nobody`, which there is not\n  |\n4 | reply = \"{{ nobody }}\"\n  |";
     assert!(code == Some(2) && told.contains(shown), "{code:?} {told}");
     write_config(&included_file(&site, "a.toml"), &included_rule("x", "one"));
     let (code, told) = check();

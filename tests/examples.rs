@@ -162,7 +162,13 @@ fn every_example_is_driven_by_a_test() {
         .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
         .collect();
     files.sort();
-    let tests = [include_str!("examples.rs"), include_str!("dialogs.rs")].concat();
+    let tests = [
+        include_str!("examples.rs"),
+        include_str!("dialogs.rs"),
+        include_str!("chat.rs"),
+        include_str!("programs.rs"),
+    ];
+    let tests = tests.concat();
     let has_golden_tests = |file: &str| repository().join("examples/tests").join(file).exists();
     for file in files.iter().filter(|file| !has_golden_tests(file)) {
         assert!(tests.contains(&format!("\"{file}\"")), "no test drives examples/{file}");

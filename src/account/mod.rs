@@ -32,7 +32,7 @@ pub use api::open_api;
 use status::{About, AboutLog, StatusPage, not_found};
 use tools::Tools;
 use work::Work;
-pub use work::{Surroundings, finish_answers};
+pub use work::{Surroundings, wait_for_answers};
 pub use worker::{COMMAND as WORKER_COMMAND, work_for_cgi};
 
 /// One Official Account, ready to answer.
@@ -123,8 +123,12 @@ impl Application for Account {
 }
 
 /// What the handlers of the config that was read from `path` work with.
-pub(crate) fn equipment(_config: &Config, path: &Path) -> Equipment {
-    Equipment { folder: path.parent().map(Path::to_owned).unwrap_or_default() }
+pub(crate) fn equipment(config: &Config, path: &Path) -> Equipment {
+    Equipment {
+        folder: path.parent().map(Path::to_owned).unwrap_or_default(),
+        proxy: config.api.proxy.clone(),
+        chats: config.chats.clone(),
+    }
 }
 
 fn circumstances() -> Circumstances {
@@ -369,10 +373,12 @@ impl Entry {
 
     /// Takes a config that checks; the account stays as it is otherwise.
     fn take(&mut self, (path, loaded): OpenedConfig, state: Option<&Path>) {
-        let mut seen: Vec<_> = path.iter().map(|path| (path.clone(), Stamp::of(path))).collect();
+        let mut seen: Vec<_> = Vec::new();
         self.path = path;
         let faults = match loaded {
-            Ok(Loaded { config, warnings, faults, .. }) => {
+            Ok(Loaded { config, stamp, warnings, faults, .. }) => {
+                // As it was read: it may have changed since.
+                seen.extend(self.path.clone().map(|path| (path, stamp)));
                 seen.extend(config.further_files());
                 if faults.is_empty() {
                     log_warnings(&warnings);

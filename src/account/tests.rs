@@ -1,6 +1,9 @@
 //! Calls of WeChat through the CGI door, in this process. The signed and encrypted requests are those of WeChat's
 //! documentation and of other implementations (`tests/data/crypto-*.json`).
 
+mod dialogs;
+mod late;
+
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -379,6 +382,20 @@ fn a_reload_takes_a_good_config_and_leaves_a_bad_one() {
     std::fs::remove_file(&path).unwrap();
     accounts.reload();
     assert_eq!(said(&accounts, &[]), "two");
+}
+
+#[test]
+fn a_config_that_changes_while_it_is_taken_is_taken_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_config(folder.path(), "a.toml", "one");
+    let origin = Origin::Named(path);
+    let opened = open_for_service(&origin, None, Service::ManyRequests);
+    write_config(folder.path(), "a.toml", "other");
+    let accounts = Accounts::new(vec![(origin, opened)], None, None);
+    assert!(said(&accounts, &[]).contains("one"));
+    let looked = Instant::now().checked_sub(LOOK_EVERY).unwrap();
+    accounts.entries.borrow_mut()[0].looked = looked;
+    assert!(said(&accounts, &[]).contains("other"));
 }
 
 #[test]

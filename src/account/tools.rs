@@ -28,7 +28,7 @@ pub(super) struct Tools {
     pub(super) surroundings: Surroundings,
     pub(super) equipment: Equipment,
     may_push: bool,
-    store: OnceLock<Result<Arc<dyn Store>, String>>,
+    pub(super) store: OnceLock<Result<Arc<dyn Store>, String>>,
     api: OnceLock<Result<Api, String>>,
 }
 

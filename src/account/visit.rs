@@ -1,6 +1,8 @@
 //! One call of WeChat that is answered later, and the last moment for it.
 
 use std::fmt;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,17 +17,26 @@ const GRACE: Duration = Duration::from_millis(350);
 /// WeChat has hung up by then: so long after it came an attempt is let go that was to stay without an answer.
 const HELD: Duration = Duration::from_secs(6);
 
+/// Who asked.
+enum Asker {
+    /// Waits for an answer of anybody.
+    Waits(Responder),
+    /// Is to be answered by who works it out, and by nobody else.
+    Claimed(Responder),
+    Answered,
+}
+
 pub(super) struct Visit {
     pending: Pending,
-    responder: Mutex<Option<Responder>>,
+    asker: Mutex<Asker>,
     order: OnceLock<Order>,
     is_held: AtomicBool,
 }
 
 impl Visit {
     pub(super) fn new(pending: Pending, responder: Responder) -> Self {
-        let responder = Mutex::new(Some(responder));
-        Self { pending, responder, order: OnceLock::new(), is_held: AtomicBool::new(false) }
+        let asker = Mutex::new(Asker::Waits(responder));
+        Self { pending, asker, order: OnceLock::new(), is_held: AtomicBool::new(false) }
     }
 
     pub(super) fn pending(&self) -> &Pending {
@@ -37,28 +48,54 @@ impl Visit {
         let _ = self.order.set(order);
     }
 
-    fn responder(&self) -> MutexGuard<'_, Option<Responder>> {
-        self.responder.lock().unwrap_or_else(PoisonError::into_inner)
+    fn asker(&self) -> MutexGuard<'_, Asker> {
+        self.asker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers it, if nobody did.
+    /// Whether it is for who works it out to answer; then nobody else does any more.
+    pub(super) fn claim(&self) -> bool {
+        let mut asker = self.asker();
+        *asker = match mem::replace(&mut *asker, Asker::Answered) {
+            Asker::Waits(responder) | Asker::Claimed(responder) => Asker::Claimed(responder),
+            Asker::Answered => Asker::Answered,
+        };
+        !matches!(*asker, Asker::Answered)
+    }
+
+    /// The way back to who asked, for one who has an answer.
+    fn take(&self, is_claimed: bool) -> Option<Responder> {
+        let mut asker = self.asker();
+        match mem::replace(&mut *asker, Asker::Answered) {
+            Asker::Waits(responder) => Some(responder),
+            Asker::Claimed(responder) if is_claimed => Some(responder),
+            other => {
+                *asker = other;
+                None
+            }
+        }
+    }
+
+    /// Answers it, if nobody did: for who works it out.
     pub(super) fn respond(&self, response: Response) {
-        let responder = self.responder().take();
-        if let Some(responder) = responder {
+        if let Some(responder) = self.take(true) {
             responder.respond(response);
         }
     }
 
-    /// Answers what the rule says for failures, if nobody did.
+    /// Answers what the rule says for failures, if nobody did: for who works it out.
     pub(super) fn fail(&self) {
-        // Taken first: who is ready just now must not find that it was for nothing.
-        let responder = self.responder().take();
-        if let Some(responder) = responder {
-            responder.respond(match self.order.get() {
-                Some(order) => self.pending.respond_with(&order.failure()),
-                None => self.pending.fail(),
-            });
+        if let Some(responder) = self.take(true) {
+            responder.respond(self.failure());
         }
+    }
+
+    /// Whoever asks for it answers others as well, and must not panic.
+    fn failure(&self) -> Response {
+        let fail = || match self.order.get() {
+            Some(order) => self.pending.respond_with(&order.failure()),
+            None => self.pending.fail(),
+        };
+        catch_unwind(AssertUnwindSafe(fail)).unwrap_or_else(|_| Response::text(200, SUCCESS))
     }
 
     /// When it is answered at the latest.
@@ -79,8 +116,10 @@ impl Visit {
         if now < self.last_moment() {
             return true;
         }
+        // Taken first: who is ready just now must not find that it was for nothing.
+        let Some(responder) = self.take(false) else { return false };
         if self.is_held.load(Ordering::Acquire) {
-            self.respond(Response::text(200, SUCCESS));
+            responder.respond(Response::text(200, SUCCESS));
             return false;
         }
         log::error!(
@@ -88,7 +127,7 @@ impl Visit {
             "{} is not ready at the `deadline`; answered in its place, it goes on",
             self.order.get().map_or_else(|| format!("{:?}", self.pending), |order| order.met.clone())
         );
-        self.fail();
+        responder.respond(self.failure());
         false
     }
 }
@@ -103,12 +142,11 @@ impl Visitor for Visit {
     }
 
     fn is_served(&self) -> bool {
-        self.responder().is_none()
+        !matches!(*self.asker(), Asker::Waits(_))
     }
 
     fn serve(&self, answer: &Answer) {
-        let responder = self.responder().take();
-        if let Some(responder) = responder {
+        if let Some(responder) = self.take(false) {
             responder.respond(self.pending.respond_with(answer));
         }
     }

@@ -3,9 +3,9 @@
 //! WeChat has its answer in time, whatever a store, a disk or a server does: at the deadline a rule's `on_error` is
 //! answered in the place of who is still at work. The work goes on, for what it fetches is of use to the next message.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,13 +22,28 @@ use crate::store::{Holder, Store};
 use crate::wechat::message::Message;
 
 /// How many answers are worked out in this process.
-static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+static AT_WORK: Mutex<usize> = Mutex::new(0);
+static DONE: Condvar = Condvar::new();
+
+/// Waits until no answer is being worked out any more, for the time `patience` at most.
+pub fn wait_for_answers(patience: Duration) {
+    let at_work = at_work();
+    if *at_work > 0 {
+        log::info!(target: "account", "waits for {} answer(s) that are being worked out", *at_work);
+    }
+    let waited = DONE.wait_timeout_while(at_work, patience, |at_work| *at_work > 0);
+    let (at_work, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    if *at_work > 0 {
+        log::error!(target: "account", "{} answer(s) were not ready after {patience:?}; they are given up", *at_work);
+    }
+}
+
+fn at_work() -> MutexGuard<'static, usize> {
+    AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A thousand threads may wait for slow handlers: none has more than it needs.
 const STACK: usize = 1 << 20;
-
-/// So often an ending process looks whether all is done.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What a job asks of the store and of WeChat may take so long, with its handler.
 const JOB: Duration = Duration::from_secs(2 * 60 * 60);
@@ -75,6 +90,12 @@ impl Work {
         self.desk.look_after_others();
     }
 
+    /// The same with this store, whatever the config says.
+    #[cfg(test)]
+    pub(super) fn set_store(&self, store: Arc<dyn Store>) {
+        self.tools.store.set(Ok(store)).expect("it was not opened yet");
+    }
+
     /// The rule that answers a message now.
     pub(super) fn met_rule(
         &self,
@@ -82,7 +103,7 @@ impl Work {
         message: &Message<'_>,
         now: SystemTime,
     ) -> Option<Arc<Rule>> {
-        let means = WorkMeans { work: self.hands(), until: Instant::now() + terms.deadline, is_job: false };
+        let means = WorkMeans { work: self.hands(), until: Instant::now() + terms.deadline, visit: None };
         met_rule(terms, message, now, &means)
     }
 
@@ -102,7 +123,10 @@ impl Work {
         let visit = Arc::new(Visit::new(pending, responder));
         let (hands, at_work) = (self.hands(), Arc::clone(&visit));
         let spawned = thread::Builder::new().name("answer".to_owned()).stack_size(STACK).spawn(move || {
-            hands.attend(&at_work);
+            // A panic is a bug of ours, and in the log.
+            if catch_unwind(AssertUnwindSafe(|| hands.attend(&at_work))).is_err() {
+                at_work.fail();
+            }
             drop(place);
         });
         match spawned {
@@ -162,34 +186,24 @@ fn keep_watch(calls: &mpsc::Receiver<Arc<Visit>>) {
     }
 }
 
-/// Waits until nothing is worked out in this process any more, for the time `limit` at most.
-pub fn finish_answers(limit: Duration) {
-    let until = Instant::now() + limit;
-    while AT_WORK.load(Ordering::Relaxed) > 0 && Instant::now() < until {
-        thread::sleep(LOOK_EVERY);
-    }
-    let left = AT_WORK.load(Ordering::Relaxed);
-    if left > 0 {
-        log::warn!(
-            target: "account",
-            "ended while {left} answers were worked out: not done within `drain_timeout` ({limit:?}); their users get `on_error`"
-        );
-    }
-}
-
 /// One of the places for answers that are worked out at once.
 struct Place;
 
 impl Place {
     fn take(most: usize) -> Option<Self> {
-        let place = Self;
-        (AT_WORK.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
+        let mut at_work = at_work();
+        let is_free = *at_work < most;
+        is_free.then(|| {
+            *at_work += 1;
+            Self
+        })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        AT_WORK.fetch_sub(1, Ordering::Relaxed);
+        *at_work() -= 1;
+        DONE.notify_all();
     }
 }
 
@@ -206,7 +220,7 @@ impl Hands {
         let pending = visit.pending();
         let order = match pending.order() {
             Some(order) => order.clone(),
-            None => match pending.respond(&self.means(pending.deadline(), false)) {
+            None => match pending.respond(&self.means(visit)) {
                 Ok(response) => return visit.respond(response),
                 Err(order) => *order,
             },
@@ -230,11 +244,12 @@ impl Hands {
     }
 
     fn job(&self) -> WorkMeans {
-        self.means(Instant::now() + JOB, true)
+        WorkMeans { work: self.clone(), until: Instant::now() + JOB, visit: None }
     }
 
-    fn means(&self, until: Instant, is_job: bool) -> WorkMeans {
-        WorkMeans { work: self.clone(), until, is_job }
+    fn means(&self, visit: &Arc<Visit>) -> WorkMeans {
+        let until = visit.pending().deadline();
+        WorkMeans { work: self.clone(), until, visit: Some(Arc::clone(visit)) }
     }
 }
 
@@ -243,8 +258,8 @@ impl Hands {
 struct WorkMeans {
     work: Hands,
     until: Instant,
-    /// All may be done that takes long.
-    is_job: bool,
+    /// The call that is to be answered by then.
+    visit: Option<Arc<Visit>>,
 }
 
 impl MediaLibrary for WorkMeans {
@@ -261,7 +276,7 @@ impl Means for WorkMeans {
     }
 
     fn equipment(&self) -> Option<&Equipment> {
-        self.is_job.then_some(&self.work.tools.equipment)
+        Some(&self.work.tools.equipment)
     }
 
     fn until(&self) -> Instant {
@@ -270,5 +285,9 @@ impl Means for WorkMeans {
 
     fn fetch(&self, order: &Order) -> Result<Option<Answer>, String> {
         self.work.desk.fetch(order)
+    }
+
+    fn claim(&self) -> bool {
+        self.visit.as_ref().is_none_or(|visit| visit.claim())
     }
 }

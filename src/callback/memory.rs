@@ -17,7 +17,7 @@ use crate::clock::unix_seconds;
 use crate::delivery::{Answer, Order, key_of};
 use crate::handlers::Equipment;
 use crate::rules::{Count, Limit, MediaLibrary, Past, Rule, Session, SessionFull, UserMemory};
-use crate::store::{REPEATED_WITHIN, Store, StoreError, Version};
+use crate::store::{REPEATED_WITHIN, Store, StoreError, Value};
 use crate::wechat::message::Message;
 
 /// What is remembered of a user is forgotten when nothing was written for so long; that he is no newcomer never is.
@@ -44,7 +44,7 @@ pub trait Means: MediaLibrary {
         true
     }
 
-    /// With what handlers work; `None` where they are not asked.
+    /// With what handlers and guards of rules work; `None` where nobody is asked.
     fn equipment(&self) -> Option<&Equipment> {
         None
     }
@@ -60,6 +60,11 @@ pub trait Means: MediaLibrary {
     fn fetch(&self, order: &Order) -> Result<Option<Answer>, String> {
         let _ = order;
         Ok(None)
+    }
+
+    /// Whether the message is still to be answered from here; if so, nobody else answers it any more.
+    fn claim(&self) -> bool {
+        true
     }
 }
 
@@ -108,7 +113,10 @@ pub(super) struct Memory {
     /// Nothing is asked any more after that.
     deadline: Instant,
     loaded: Option<Record>,
-    version: Option<Version>,
+    /// The same as the store gave it.
+    found: Option<Value>,
+    /// As what it was put back.
+    kept: Vec<u8>,
     /// What it becomes.
     draft: RefCell<UserMemory>,
     is_known: Cell<bool>,
@@ -119,6 +127,8 @@ pub(super) struct Memory {
     to_count: RefCell<Vec<Limit>>,
     /// Where it was counted already.
     counted: BTreeSet<String>,
+    /// Whether it could not be counted where it was to be.
+    is_uncounted: bool,
     turns: RefCell<BTreeMap<String, u64>>,
 }
 
@@ -148,12 +158,14 @@ impl Memory {
             now,
             deadline,
             loaded: None,
-            version: None,
+            found: None,
+            kept: Vec::new(),
             draft: RefCell::default(),
             is_known: Cell::default(),
             totals: RefCell::default(),
             to_count: RefCell::default(),
             counted: BTreeSet::new(),
+            is_uncounted: false,
             turns: RefCell::default(),
         };
         memory.reload();
@@ -165,8 +177,8 @@ impl Memory {
         self.totals.take();
         self.to_count.take();
         self.loaded = self.ask(|store| store.get(&self.key)).map(|value| {
-            self.version = value.as_ref().map(|value| value.version);
-            value.and_then(|value| read(&self.key, &value.bytes)).unwrap_or_default()
+            self.found = value;
+            self.found.as_ref().and_then(|value| read(&self.key, &value.bytes)).unwrap_or_default()
         });
         self.draft = RefCell::new(self.loaded.as_ref().map(|it| it.user.clone()).unwrap_or_default());
     }
@@ -233,22 +245,44 @@ impl Memory {
             match self.count(&limit) {
                 Some(true) => drop(self.counted.insert(limit.key)),
                 Some(false) => return Kept::Overtaken,
-                None => return Kept::Failed,
+                None => {
+                    self.is_uncounted = true;
+                    return Kept::Failed;
+                }
             }
         }
         let record = self.next_record(became);
         let life = if record.user.is_known { FOR_GOOD } else { LIFE };
-        let bytes = serde_json::to_vec(&record).unwrap_or_default();
-        match self.ask(|store| store.put_if(&self.key, self.version, &bytes, life)) {
+        self.kept = serde_json::to_vec(&record).unwrap_or_default();
+        let seen = self.found.as_ref().map(|value| value.version);
+        match self.ask(|store| store.put_if(&self.key, seen, &self.kept, life)) {
             Some(true) => Kept::Done,
             Some(false) => Kept::Overtaken,
             None => Kept::Failed,
         }
     }
 
-    /// Whether anything changes but what is kept for repeats.
+    /// Makes what is remembered of the user what it was before it was kept, unless another message has changed it since.
+    /// What all users share stays counted: a limit may let less pass, and never more.
+    pub(super) fn take_back(&self) {
+        let Some(store) = self.store.as_deref() else { return };
+        let taken = store.get(&self.key).and_then(|value| match (value, &self.found) {
+            (Some(ours), _) if ours.bytes != self.kept => Ok(false),
+            (None, _) => Ok(false),
+            (Some(ours), None) => store.remove_if(&self.key, ours.version),
+            (Some(ours), Some(found)) => {
+                store.put_if(&self.key, Some(ours.version), &found.bytes, found.remaining)
+            }
+        });
+        if !matches!(taken, Ok(true)) {
+            log::error!(target: "store", "what a message changed that was answered in its place stays changed");
+        }
+    }
+
+    /// Whether anything changes, or is counted, but what is kept for repeats.
     pub(super) fn has_changed(&self) -> bool {
-        self.loaded.as_ref().is_some_and(|record| record.user != *self.draft.borrow())
+        let is_user_changed = |record: &Record| record.user != *self.draft.borrow();
+        self.is_uncounted || self.loaded.as_ref().is_some_and(is_user_changed)
     }
 
     fn next_record(&mut self, became: &Remembered) -> Record {

@@ -11,7 +11,7 @@ mod proof;
 mod refusal;
 mod words;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -28,12 +28,12 @@ pub use words::{Incoming, incoming};
 
 use crate::clock::unix_seconds;
 use crate::delivery::{Answer, DeliverySettings, Order, Trigger, key_of};
-use crate::handlers::{Handled, Task};
+use crate::handlers::{Guards, Handled, Said as GuardSaid, Task};
 use crate::http::{Request, Response};
 use crate::logging::{address_shown, openid_shown, shown};
 use crate::rules::{
     Action, Blocked, Captures, Chooser, Circumstance, Fold, Handling, Late, Match, MediaLibrary, NoLibrary,
-    Past, Role, Rule, Rules, Scope, Session, Tables, Template, Tried,
+    Nobody, Outside, Past, Role, Rule, Rules, Scope, Session, Tables, Template, Tried,
 };
 use crate::secret::Secret;
 use crate::wechat::crypto::{AesKey, open_envelope, seal_envelope};
@@ -236,8 +236,39 @@ struct Call<'c> {
     asks_memory: bool,
     /// Whether all is done now that may take long.
     is_job: bool,
+    /// What programs and servers that guard rules have said: they are asked once.
+    said: RefCell<Vec<GuardSaid>>,
     /// What a handler has worked out, for the rule that asked it: it is asked once.
     handled: OnceCell<(Role, Result<Handled, String>)>,
+}
+
+/// Who asks the guards of rules, where somebody may be asked.
+struct Guarding<'g>(Option<Guards<'g>>);
+
+impl<'g> Guarding<'g> {
+    /// For a person who wants to know.
+    fn of(terms: &'g Terms, message: &'g Message<'g>, means: &'g dyn Means, session: &'g Session) -> Self {
+        let (app_id, deadline) = (terms.app_id.as_deref(), Instant::now() + terms.deadline);
+        let until = means.until();
+        Self(means.equipment().map(|equipment| Guards {
+            equipment,
+            message,
+            session,
+            app_id,
+            attempt: 1,
+            deadline,
+            until,
+            said: RefCell::default(),
+        }))
+    }
+
+    fn outside(&self) -> &dyn Outside {
+        self.0.as_ref().map_or(&Nobody, |guards| guards as &dyn Outside)
+    }
+
+    fn said(&self) -> Vec<GuardSaid> {
+        self.0.as_ref().map(|guards| guards.said.borrow().clone()).unwrap_or_default()
+    }
 }
 
 /// What rules say to a message.
@@ -272,6 +303,7 @@ impl<'c> Call<'c> {
             means: None,
             asks_memory: false,
             is_job: false,
+            said: RefCell::default(),
             handled: OnceCell::new(),
         }
     }
@@ -336,7 +368,9 @@ impl Call<'_> {
     fn is_for_outbox(&self, message: &Message<'_>) -> bool {
         match (&self.terms.delivery, &message.content) {
             (Some(delivery), Content::Text { content, .. }) => {
-                Fold::On.whole(content) == Fold::On.whole(&delivery.fetch_word)
+                // What is much longer needs no second look.
+                content.len() <= 4 * delivery.fetch_word.len() + 16
+                    && Fold::On.whole(content) == Fold::On.whole(&delivery.fetch_word)
             }
             _ => false,
         }
@@ -352,6 +386,7 @@ impl Call<'_> {
             late: late.unwrap_or_default(),
             is_handled: late.is_some(),
             on_error,
+            said: Vec::new(),
             trigger: Trigger::of(message),
             time: message.create_time,
         }
@@ -383,14 +418,26 @@ impl Call<'_> {
                 Some(Remembered::Ordered(order)) => return Err(MustWait::Delivery(Box::new(order))),
                 None => {}
             }
-            let said = self.ask_rules(message, Some(&memory))?;
+            let session = memory.session();
+            let guards = self.guards(message, means, &session);
+            let said = self.ask_rules(message, Some((&memory, guards.outside())));
+            self.said.replace(guards.said());
+            let said = said.map_err(|why| self.with_said(why))?;
             let rule = said.met.as_ref().map(|met| Arc::clone(&met.rule));
             let answer = self.compose(message, said)?;
-            let answer = match memory.keep(&Remembered::Answered(answer.clone())) {
-                Kept::Overtaken => {
-                    memory.reload();
-                    continue;
+            let kept = memory.keep(&Remembered::Answered(answer.clone()));
+            if kept == Kept::Overtaken {
+                memory.reload();
+                continue;
+            }
+            // The user was told something else, and is to find what he knows of.
+            if !means.claim() {
+                if kept == Kept::Done {
+                    memory.take_back();
                 }
+                return Ok(Response::text(200, SUCCESS));
+            }
+            let answer = match kept {
                 // The reply may ask for what nobody would remember.
                 Kept::Failed if memory.has_changed() => {
                     let label = rule.as_ref().map_or(NO_RULE.to_owned(), |rule| rule.label());
@@ -401,9 +448,20 @@ impl Call<'_> {
                     let text = rule.and_then(|rule| fill(rule.on_error.as_ref()?, &scope));
                     self.composed(message, &label, text.map(Reply::text).as_ref())
                 }
-                Kept::Done | Kept::Failed => answer,
+                _ => answer,
             };
             return Ok(self.send(message, &answer, seal));
+        }
+    }
+
+    /// An order with what guards have said: they are not to be asked again.
+    fn with_said(&self, why: MustWait) -> MustWait {
+        match why {
+            MustWait::Delivery(mut order) => {
+                order.said.clone_from(&self.said.borrow());
+                MustWait::Delivery(order)
+            }
+            other => other,
         }
     }
 
@@ -411,10 +469,13 @@ impl Call<'_> {
     fn work_out(&self, message: &Message<'_>, order: &Order, means: &dyn Means) -> Vec<Reply> {
         let mut memory = Memory::load(message, means, self.circumstances.now, means.until());
         loop {
+            let session = memory.session();
+            let guards = self.guards(message, means, &session);
             // A job waits for nothing more.
             let said = self
-                .ask_rules(message, Some(&memory))
+                .ask_rules(message, Some((&memory, guards.outside())))
                 .unwrap_or_else(|_| Said { met: None, replies: Vec::new() });
+            self.said.replace(guards.said());
             let replies = self.passing(message, said.replies);
             match memory.keep(&Remembered::Ordered(order.clone())) {
                 Kept::Overtaken => memory.reload(),
@@ -443,7 +504,7 @@ impl Call<'_> {
         if let Some(met) = &met
             && (replies.len() > 1 || replies.first().is_some_and(is_long))
         {
-            return Err(self.order_of(message, met, None));
+            return Err(self.with_said(self.order_of(message, met, None)));
         }
         let met = met.map_or(NO_RULE.to_owned(), |met| met.rule.label());
         Ok(self.composed(message, &met, replies.first()))
@@ -451,10 +512,15 @@ impl Call<'_> {
 
     /// The rule that answers, or the last that met, and what it answers. What no rule is for has its own only if no rule
     /// before it had one.
-    fn ask_rules<'m>(&self, message: &Message<'m>, memory: Option<&'m Memory>) -> Result<Said<'m>, MustWait> {
+    fn ask_rules<'m>(
+        &self,
+        message: &Message<'m>,
+        asked: Option<(&'m Memory, &'m dyn Outside)>,
+    ) -> Result<Said<'m>, MustWait> {
+        let (memory, outside) = asked.unzip();
         let past = memory.map(|memory| memory as &dyn Past);
         let mut said = Said { met: None, replies: Vec::new() };
-        let circumstance = Circumstance { now: self.circumstances.now, past };
+        let circumstance = Circumstance { now: self.circumstances.now, past, outside };
         let mut matches = self.terms.rules.find(message, &circumstance);
         for met in matches.by_ref() {
             // Another message may have moved the dialog since a handler began: its answer is this rule's still.
@@ -477,6 +543,21 @@ impl Call<'_> {
             }
         }
         if matches.lack_past() { Err(MustWait::Memory) } else { Ok(said) }
+    }
+
+    /// Who asks the programs and servers that guard rules; what they said before stands.
+    fn guards<'g>(
+        &'g self,
+        message: &'g Message<'g>,
+        means: &'g dyn Means,
+        session: &'g Session,
+    ) -> Guarding<'g> {
+        let mut guards = Guarding::of(self.terms, message, means, session);
+        if let Guarding(Some(guards)) = &mut guards {
+            guards.deadline = self.received + self.terms.deadline;
+            guards.said.clone_from(&self.said);
+        }
+        guards
     }
 
     /// What is answered instead of something with a blocked word.
@@ -663,16 +744,18 @@ pub fn met_rule(
     now: SystemTime,
     means: &dyn Means,
 ) -> Option<Arc<Rule>> {
-    let find = |past| {
-        let mut matches = terms.rules.find(message, &Circumstance { now, past });
+    let find = |past, outside| {
+        let mut matches = terms.rules.find(message, &Circumstance { now, past, outside });
         let met: Vec<_> = matches.by_ref().map(|found| found.rule).collect();
         (met, matches.lack_past())
     };
-    let (mut met, lacks_past) = find(None);
-    let memory;
+    let (mut met, lacks_past) = find(None, None);
+    let (memory, session, guards);
     if lacks_past {
         memory = Memory::load(message, means, now, Instant::now() + terms.deadline);
-        (met, _) = find(Some(&memory));
+        session = memory.session();
+        guards = Guarding::of(terms, message, means, &session);
+        (met, _) = find(Some(&memory), Some(guards.outside()));
     }
     answering(met)
 }
@@ -689,7 +772,9 @@ pub fn answering(met: Vec<Arc<Rule>>) -> Option<Arc<Rule>> {
 #[must_use]
 pub fn explain(terms: &Terms, message: &Message<'_>, now: SystemTime, means: &dyn Means) -> Vec<Tried> {
     let memory = Memory::load(message, means, now, Instant::now() + terms.deadline);
-    terms.rules.explain(message, &Circumstance { now, past: Some(&memory) })
+    let session = memory.session();
+    let guards = Guarding::of(terms, message, means, &session);
+    terms.rules.explain(message, &Circumstance { now, past: Some(&memory), outside: Some(guards.outside()) })
 }
 
 /// A template of a text filled in; `None` if that cannot be done.

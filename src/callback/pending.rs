@@ -122,7 +122,7 @@ impl Pending {
     #[must_use]
     pub fn work_out(&self, order: &Order, means: &dyn Means) -> Vec<Reply> {
         let Ok(root) = xml::parse(&self.body) else { return Vec::new() };
-        let call = Call { is_job: true, ..self.call(means) };
+        let call = Call { is_job: true, said: order.said.clone().into(), ..self.call(means) };
         call.unblocked(&root, |message| call.work_out(message, order, means)).unwrap_or_default()
     }
 

@@ -1,10 +1,13 @@
 //! `wxcgi check`: all faults and warnings of a config.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
 
 use super::{Failure, find_config, print, print_line};
 use crate::config::fault::{PlacedFault, Severity};
 use crate::config::load::{Unusable, load};
+use crate::config::places::last_good_since;
 use crate::rules::Role;
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +48,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     match summary {
         Some(summary) => print_line(&format!("wxcgi: {summary}{}", count_warnings(&faults))),
-        None => Err(Failure::Usage(format!("{}: {}", path.display(), count(&faults)))),
+        None => Err(Failure::Usage(format!("{}: {}{}", path.display(), count(&faults), instead(&path)))),
     }
 }
 
@@ -60,4 +63,10 @@ fn count_warnings(faults: &[PlacedFault]) -> String {
 fn count(faults: &[PlacedFault]) -> String {
     let count = faults.iter().filter(|fault| fault.severity == Severity::Fault).count();
     format!("{count} {}; the config is not taken", if count == 1 { "fault" } else { "faults" })
+}
+
+/// What a service that reads this config does meanwhile, as far as it can be told.
+fn instead(config: &Path) -> String {
+    let since = last_good_since(config).and_then(|since| Timestamp::try_from(since).ok());
+    since.map(|since| format!("; the last good one, of {since:.0}, goes on")).unwrap_or_default()
 }

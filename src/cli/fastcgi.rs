@@ -1,14 +1,18 @@
 //! `wxcgi fastcgi`: the FastCGI responder.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{Failure, finish};
-use crate::account::{Accounts, finish_answers};
+use crate::account::{Accounts, wait_for_answers};
 use crate::config::LogSettings;
 use crate::config::load::{Service, open_for_service};
 use crate::config::places::{Origin, state_folder};
 use crate::gateway::fastcgi::Signals;
 use crate::gateway::{Listener, fastcgi, listen as listen_on};
+
+/// What is being worked out when the responder ends may take so long; `TimeoutStopSec` of the unit is longer.
+const HANDLERS_END: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default, clap::Args)]
 #[command(
@@ -80,10 +84,9 @@ pub(super) fn run(args: Args, listeners: Option<Vec<Listener>>, before_serving: 
     // A responder without a config serves all the same: WeChat gets a legal body.
     let accounts = Accounts::new(opened, args.config_dir, state);
     before_serving();
-    let drain = options.deadlines.drain;
     let served = fastcgi::serve(listeners, options, &accounts);
-    // WeChat was answered; there are users who were not.
-    finish_answers(drain);
+    // Nobody can be answered here any more, but what is pushed or fetched is lost with this process.
+    wait_for_answers(HANDLERS_END);
     log::logger().flush();
     served.map_err(|error| Failure::Failed(error.to_string()))
 }

@@ -18,6 +18,7 @@ use crate::account::{Account, Surroundings, equipment};
 use crate::callback::{Answered, Circumstances, Means, SUCCESS, Terms, answer, met_rule};
 use crate::chance::random;
 use crate::config::AccountSettings;
+use crate::config::fault::did_you_mean;
 use crate::config::golden::{Expected, ExpectedRule, GoldenFile, GoldenTest};
 use crate::config::load::load;
 use crate::gateway::{Application, Responder, cgi};
@@ -122,6 +123,9 @@ pub(super) struct Outcome {
     sent: String,
     expected: Answer,
     found: Answer,
+    /// What is wrong with the rule that is expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     complaints: Vec<String>,
 }
@@ -153,8 +157,13 @@ impl Run {
         for (number, test) in (1..).zip(&file.tests) {
             let mut outcome = self.test(test, number)?;
             outcome.file = path.display().to_string();
-            if record && test.expected.is_none() {
-                let line = outcome.found.as_line(text[..test.insert_at + added].ends_with('\n'));
+            if record && test.expected.is_none() && !outcome.found.reply.is_null() {
+                let begins_line = text[..test.insert_at + added].ends_with('\n');
+                let line = match (test.is_inline, begins_line) {
+                    (true, _) => format!(", {}", outcome.found.as_expectation()),
+                    (false, true) => format!("{}\n", outcome.found.as_expectation()),
+                    (false, false) => format!("\n{}\n", outcome.found.as_expectation()),
+                };
                 text.insert_str(test.insert_at + added, &line);
                 added += line.len();
                 (outcome.recorded, outcome.passed) = (true, outcome.complaints.is_empty());
@@ -180,11 +189,17 @@ impl Run {
         let rule = wechat.ask(|message| met_rule(&self.terms, message, now, &self.means));
         let app = Moment { terms: &self.terms, means: &self.means, now };
         let document = cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &app);
-        let received = wechat.receive(&document)?;
-        let found = Answer { rule: rule.as_deref().map_or(false.into(), called), reply: received.written };
+        let (reply, complaints) = match wechat.receive(&document) {
+            Ok(received) => (received.written, received.complaints),
+            // One message that cannot be one leaves the other tests alone.
+            Err(Failure::Failed(why)) => (Value::Null, vec![why]),
+            Err(other) => return Err(other),
+        };
+        let found = Answer { rule: rule.as_deref().map_or(false.into(), called), reply };
         let passed = test.expected.as_ref().is_some_and(|expected| {
-            is_expected(expected, rule.as_deref(), &found.reply) && received.complaints.is_empty()
+            is_expected(expected, rule.as_deref(), &found.reply) && complaints.is_empty()
         });
+        let unknown = test.expected.as_ref().and_then(|expected| self.unknown_rule(expected.rule.as_ref()?));
         Ok(Outcome {
             file: String::new(),
             line: test.line,
@@ -194,8 +209,28 @@ impl Run {
             sent: sent(&test.fields),
             expected: Answer::of(test.expected.as_ref()),
             found,
-            complaints: received.complaints,
+            unknown,
+            complaints,
         })
+    }
+
+    /// What is said of an expected rule that there is not.
+    fn unknown_rule(&self, expected: &ExpectedRule) -> Option<String> {
+        let rules = || self.terms.rules.all();
+        match expected {
+            ExpectedRule::None => None,
+            ExpectedRule::Number(number) => {
+                let is_there = rules().any(|rule| rule.role == Role::Rule(*number));
+                (!is_there).then(|| format!("there is no rule {number}"))
+            }
+            ExpectedRule::Named(name) => {
+                let names: Vec<_> =
+                    rules().flat_map(|rule| rule.name.clone().into_iter().chain([rule.role.key()])).collect();
+                let near = did_you_mean(name, names.iter().map(String::as_str));
+                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                (!names.contains(name)).then(|| format!("no rule is called `{name}`{hint}"))
+            }
+        }
     }
 }
 
@@ -337,15 +372,13 @@ impl Answer {
         Self { rule, reply }
     }
 
-    /// The line of a test file that expects this.
-    fn as_line(&self, begins_line: bool) -> String {
-        let mut line = String::from(if begins_line { "" } else { "\n" });
-        line.push_str("expect = { rule = ");
-        push_value(&mut line, &self.rule);
-        line.push_str(", reply = ");
-        push_value(&mut line, &self.reply);
-        line.push_str(" }\n");
-        line
+    /// What a test file says to expect this.
+    fn as_expectation(&self) -> String {
+        let mut text = String::from("expect = { rule = ");
+        push_value(&mut text, &self.rule);
+        text.push_str(", reply = ");
+        push_value(&mut text, &self.reply);
+        text + " }"
     }
 }
 
@@ -368,6 +401,9 @@ impl Outcome {
             ("reply", &self.expected.reply, &self.found.reply),
         ] {
             push_difference(&mut text, label, expected, found);
+        }
+        if let Some(unknown) = &self.unknown {
+            let _ = writeln!(text, "         {unknown}");
         }
         for complaint in &self.complaints {
             let _ = writeln!(text, "         WeChat would not take this reply: {complaint}");
@@ -424,7 +460,7 @@ mod tests {
             let answer = Answer { rule: json!("r"), reply };
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("t.toml");
-            fs::write(&path, format!("[[test]]\nsend = \"a\"\n{}", answer.as_line(true))).unwrap();
+            fs::write(&path, format!("[[test]]\nsend = \"a\"\n{}\n", answer.as_expectation())).unwrap();
             let file = GoldenFile::read(&path).unwrap_or_else(|unusable| panic!("{unusable:?}"));
             assert_eq!(Answer::of(file.tests[0].expected.as_ref()), answer);
         }

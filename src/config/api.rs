@@ -69,25 +69,39 @@ fn token_source(name: &str) -> Result<TokenSource, String> {
     }
 }
 
+/// Where a server is.
 #[derive(Debug, PartialEq, Eq)]
-struct BaseUrl {
-    text: String,
-    travel: Travel,
+pub(super) struct BaseUrl {
+    /// Without a slash at its end.
+    pub(super) text: String,
+    pub(super) travel: Travel,
 }
 
 /// Who could read what is sent.
 #[derive(Debug, PartialEq, Eq)]
-enum Travel {
+pub(super) enum Travel {
     /// Nobody: it is encrypted, or stays on this machine.
     Safe,
     /// Who is near: it goes through a private network in the clear.
     WithinReach,
+    /// Anybody on the way: it goes through the net in the clear.
+    Open,
 }
 
 fn base_url(text: &str) -> Result<BaseUrl, String> {
-    let example = "write one like \"https://api.weixin.qq.com\"";
+    let url = address(text, "https://api.weixin.qq.com")?;
+    if url.travel == Travel::Open {
+        return Err(format!("`{text}` would send the AppSecret unencrypted through the net; use https://"));
+    }
+    Ok(url)
+}
+
+/// The address of a server, as `example` is one.
+pub(super) fn address(text: &str, example: &str) -> Result<BaseUrl, String> {
+    let example = format!("write one like \"{example}\"");
     let is_bare = !text.contains(['?', '#', '@']);
-    let uri: Uri = text.parse().ok().filter(|_| is_bare).ok_or(format!("this is no address; {example}"))?;
+    let uri: Uri =
+        text.parse().ok().filter(|_| is_bare).ok_or_else(|| format!("this is no address; {example}"))?;
     let (Some(scheme), Some(host)) = (uri.scheme(), uri.host().filter(|host| !host.is_empty())) else {
         return Err(format!("`{text}` is no whole address; {example}"));
     };
@@ -95,15 +109,14 @@ fn base_url(text: &str) -> Result<BaseUrl, String> {
         Travel::Safe
     } else if *scheme == Scheme::HTTP {
         travel_of(host)
-            .ok_or(format!("`{text}` would send the AppSecret unencrypted through the net; use https://"))?
     } else {
         return Err(format!("`{text}` is neither https:// nor http://; {example}"));
     };
     Ok(BaseUrl { text: text.trim_end_matches('/').to_owned(), travel })
 }
 
-/// Who could read what goes to this host in the clear; `None`: anybody.
-fn travel_of(host: &str) -> Option<Travel> {
+/// Who could read what goes to this host in the clear.
+pub(super) fn travel_of(host: &str) -> Travel {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let (is_here, is_near) = match address.map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(v4)) => (v4.is_loopback(), v4.is_private() || v4.is_link_local()),
@@ -111,9 +124,9 @@ fn travel_of(host: &str) -> Option<Travel> {
         Err(_) => (host == "localhost", is_private_name(host)),
     };
     match (is_here, is_near) {
-        (true, _) => Some(Travel::Safe),
-        (false, true) => Some(Travel::WithinReach),
-        (false, false) => None,
+        (true, _) => Travel::Safe,
+        (false, true) => Travel::WithinReach,
+        (false, false) => Travel::Open,
     }
 }
 

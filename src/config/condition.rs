@@ -4,6 +4,7 @@ use toml::de::DeValue;
 
 use super::AccountSettings;
 use super::fault::{Fault, did_you_mean};
+use super::handler::read_guards;
 use super::table::{Table, Text, Value, wrong_type};
 use super::value;
 use crate::rules::{Area, BUILT_IN_NAMES, Calendar, Condition, Field, Fold, Pattern, Test, Zone};
@@ -45,6 +46,7 @@ pub(super) fn read_condition(table: Table<'_>, customs: &Customs) -> Option<(Con
     tests.extend(table.parsed("share", share).map(Test::Share));
     tests.extend(calendar(&table, customs).map(Test::Calendar));
     tests.extend(of_memory(&table));
+    tests.extend(read_guards(&table));
     let fold = table.value("fold").and_then(|value| read_fold(value, &table)).unwrap_or(customs.fold);
     if table.len() == usize::from(table.value("fold").is_some()) {
         table.faults.push(Fault::at(table.span.clone(), "this condition is empty"));
@@ -93,7 +95,10 @@ fn of_memory(table: &Table<'_>) -> Vec<Test> {
         table.faults.push(fault);
     }
     let first = (first == Some(true)).then_some(Test::First);
-    steps.into_iter().chain(values).chain(first).collect()
+    // That he follows, or where his phone is, is no message of his, unless the rule is about such.
+    let is_of_event = ["type", "event", "key", "key_regex"].iter().any(|key| table.value(key).is_some());
+    let sent = first.is_some().then_some(Test::Sent).filter(|_| !is_of_event);
+    steps.into_iter().chain(values).chain(sent).chain(first).collect()
 }
 
 fn of_text(table: &Table<'_>, captures: &mut Vec<String>) -> Vec<Test> {
@@ -157,6 +162,8 @@ fn read_pattern(source: &Text<'_>, table: &Table<'_>, captures: &mut Vec<String>
                 captures.extend(names);
             }
             Err(error) => {
+                // What it means to cut out is not held against templates.
+                captures.extend(groups_in(source.value));
                 let span = error.offset.and_then(|offset| source.span_at(offset, table.faults));
                 let message = format!("bad regular expression: {}", error.message);
                 table.faults.push(Fault::at(span.unwrap_or_else(|| source.span.clone()), message));
@@ -164,6 +171,15 @@ fn read_pattern(source: &Text<'_>, table: &Table<'_>, captures: &mut Vec<String>
         }
     }
     pattern
+}
+
+/// The names of the groups in an expression that may be broken.
+fn groups_in(source: &str) -> impl Iterator<Item = String> {
+    let names = source.split("(?").skip(1).filter_map(|group| {
+        let (name, _) = group.strip_prefix('P').unwrap_or(group).strip_prefix('<')?.split_once('>')?;
+        Some(name.to_owned())
+    });
+    names.filter(|name| !name.is_empty())
 }
 
 /// `field.NAME` is a text, a list of them, or a table that says more.

@@ -291,14 +291,21 @@ pub(super) fn is_header(line: &str) -> bool {
         && (behind.is_empty() || behind.starts_with([']', '#']))
 }
 
+/// Tables that secrets belong in: a header misspelt so that it may be one of these or another is taken for these.
+const SECRET_TABLES: [&str; 3] = ["account", "store", "api"];
+
+/// Tables that no secret belongs in.
+const PUBLIC_TABLES: [&str; 11] =
+    ["server", "log", "table", "rule", "default", "welcome", "unfollow", "blocked", "step", "menu", "test"];
+
 /// Whether a line is the header of a table that no secret belongs in, or a misspelt one. All else may belong to the
 /// account: who broke its header still wants the keys below it kept.
 fn opens_public_table(line: &str) -> bool {
     let name = line.trim_start_matches(|letter| !is_of_key(letter));
     let word = name.split(|letter| !is_of_key(letter)).next().unwrap_or_default();
     is_header(line)
-        && did_you_mean(word, ["server", "log", "table", "rule", "default", "welcome", "unfollow", "blocked"])
-            .is_some()
+        && did_you_mean(word, SECRET_TABLES).is_none()
+        && did_you_mean(word, PUBLIC_TABLES).is_some()
 }
 
 const MAX_COLUMNS: usize = 100;
@@ -423,10 +430,17 @@ const HARMLESS_KEYS: [&str; 13] = [
     "time_zone",
 ];
 
+/// Keys that are called like a secret, and hold what menus send.
+const PUBLIC_KEYS: [&str; 3] = ["key", "key_regex", "eventkey"];
+
 /// The bytes of the secrets that stand in `line`, one after the other, also where the line is no TOML. In the table of
 /// the account that is every value whose key is not known to be harmless; elsewhere, those of keys that are called like
 /// a secret, misspelt ones included.
 fn secrets_in(line: &str, in_account: bool) -> Vec<Range<usize>> {
+    // It stands above all tables.
+    if line.trim_start().split(|letter| !is_of_key(letter)).next() == Some("include") {
+        return Vec::new();
+    }
     if in_account && is_midst_of_value(line) {
         return std::iter::once(line.len() - line.trim_start().len()..line.len()).collect();
     }
@@ -519,8 +533,9 @@ fn last_word(text: &str) -> &str {
 
 fn is_called_like_a_secret(key: &str) -> bool {
     let key = key.to_lowercase();
-    did_you_mean(&key, SECRET_KEYS).is_some()
-        || ["token", "secret", "aes", "key", "password"].iter().any(|word| key.contains(word) && key != "key")
+    !PUBLIC_KEYS.contains(&key.as_str())
+        && (did_you_mean(&key, SECRET_KEYS).is_some()
+            || ["token", "secret", "aes", "key", "password"].iter().any(|word| key.contains(word)))
 }
 
 /// How far a quoted secret goes: to its closing quote, or to the end of the line where that is in doubt.

@@ -1,16 +1,19 @@
 //! Golden tests: files beside the config that say what users send and what they are to be answered.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, PlacedFault, did_you_mean, line_of};
 use super::load::Unusable;
+use super::reply::KINDS;
 use super::table::{Faults, Table, Value, text, wrong_type};
+use super::value;
 use crate::files::read_file;
 use crate::rules::snake_case;
 use crate::wechat::message::Message;
@@ -45,8 +48,10 @@ pub struct GoldenTest {
     pub fields: Vec<(String, String)>,
     /// What is expected; nothing before it was recorded.
     pub expected: Option<Expected>,
-    /// The byte of the file where its expectation goes: the beginning of a line.
+    /// The byte of the file where its expectation goes: the beginning of a line, or a place in its inline table.
     pub insert_at: usize,
+    /// Whether it is an inline table: `test = [{ … }]`.
+    pub is_inline: bool,
 }
 
 /// What is expected of an answer.
@@ -117,9 +122,20 @@ fn read_test(table: Table<'_>, file: &str) -> Option<GoldenTest> {
     let fields = send.and_then(|value| read_message(value, table.faults));
     let expected = table.table("expect", "expectation").and_then(read_expected);
     let line = line_of(file, table.span.start);
-    let insert_at = end_of_line(file, insertion(&table, send, file));
+    let is_inline = file[table.span.clone()].starts_with('{');
+    let insert_at = if is_inline {
+        end_of_inline(file, &table.span)
+    } else {
+        end_of_line(file, insertion(&table, send, file))
+    };
     table.finish();
-    Some(GoldenTest { name, line, user, at, fields: fields?, expected, insert_at })
+    Some(GoldenTest { name, line, user, at, fields: fields?, expected, insert_at, is_inline })
+}
+
+/// Behind the last value of an inline table.
+fn end_of_inline(file: &str, span: &Range<usize>) -> usize {
+    let inside = file[span.clone()].trim_end_matches('}').trim_end().trim_end_matches(',');
+    span.start + inside.len()
 }
 
 /// Behind what is sent, if that is written as one value; else right below the header.
@@ -210,8 +226,8 @@ fn scalar(value: Value<'_>, faults: &Faults<'_>) -> Option<String> {
 fn read_expected(table: Table<'_>) -> Option<Expected> {
     let rule = table.value("rule").map(|value| read_rule(value, table.faults));
     let replies = table.value("reply").map(|value| match value.get_ref() {
-        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
-        single => vec![json(single)],
+        DeValue::Array(items) => items.iter().filter_map(|item| read_reply(item, table.faults)).collect(),
+        _ => read_reply(value, table.faults).into_iter().collect(),
     });
     if table.is_empty() {
         let fault = Fault::at(table.span.clone(), "nothing is expected");
@@ -231,20 +247,55 @@ fn read_rule(value: Value<'_>, faults: &Faults<'_>) -> Option<ExpectedRule> {
     .or_else(|| wrong_type(value, "a rule's name, its number, or false for none", faults))
 }
 
-/// A value as a program reads it.
-fn json(value: &DeValue<'_>) -> Json {
-    match value {
-        DeValue::String(text) => text.as_ref().into(),
-        DeValue::Boolean(flag) => (*flag).into(),
-        DeValue::Integer(number) => number.as_str().parse::<i64>().map_or(Json::Null, Json::from),
-        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Json::Null, Json::from),
-        DeValue::Datetime(datetime) => datetime.to_string().into(),
-        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
-        DeValue::Table(members) => {
-            let members =
-                members.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref())));
-            Json::Object(members.collect())
+/// Kinds that give others their turn are not what a user sees.
+const CHOICES: [&str; 2] = ["random", "round_robin"];
+
+/// A reply as a config writes it, made what a user gets: a text is a text, a file its name.
+fn read_reply(value: Value<'_>, faults: &Faults<'_>) -> Option<Json> {
+    if let DeValue::String(text) = value.get_ref() {
+        return Some(text.as_ref().into());
+    }
+    let DeValue::Table(members) = value.get_ref() else {
+        return wrong_type(value, "a text, or a table with one kind of reply", faults);
+    };
+    let kinds: Vec<_> = KINDS.iter().copied().filter(|kind| !CHOICES.contains(kind)).collect();
+    let mut names = members.iter();
+    let (Some((name, content)), None) = (names.next(), names.next()) else {
+        let fault = Fault::at(value.span(), format!("a reply is of one kind, not of {}", members.len()));
+        faults.push(fault.cure(format!("give one of: {}", kinds.join(", "))));
+        return None;
+    };
+    let kind = name.get_ref().as_ref();
+    if !kinds.contains(&kind) {
+        let fault = Fault::at(name.span(), format!("no reply is of the kind `{kind}`"));
+        let fault = fault.cure(format!("give one of: {}; a list means any of these", kinds.join(", ")));
+        faults.push(match did_you_mean(kind, kinds.iter().copied()) {
+            Some(near) => fault.hint(format!("did you mean `{near}`?")),
+            None => fault,
+        });
+        return None;
+    }
+    let mut content = value::json(content.get_ref());
+    if kind == "text" && content.is_string() {
+        return Some(content);
+    }
+    if let Json::Object(members) = &mut content {
+        name_file(members);
+        if let Some(Json::Object(thumb)) = members.get_mut("thumb") {
+            name_file(thumb);
+            let media_id = thumb.remove("media_id");
+            members.remove("thumb");
+            members.extend(media_id.map(|media_id| ("thumb_media_id".to_owned(), media_id)));
         }
+    }
+    Some(Json::Object(std::iter::once((kind.to_owned(), content)).collect()))
+}
+
+/// In a test a file is its own media_id.
+fn name_file(members: &mut Map<String, Json>) {
+    if let Some(Json::String(path)) = members.remove("file") {
+        let name = Path::new(&path).file_name().unwrap_or_default().to_string_lossy();
+        members.insert("media_id".to_owned(), name.as_ref().into());
     }
 }
 
@@ -302,6 +353,31 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_is_written_as_in_a_config() {
+        for (written, expected) in [
+            ("{ text = \"a\" }", json!("a")),
+            ("{ image = { file = \"pictures/cat.jpg\" } }", json!({ "image": { "media_id": "cat.jpg" } })),
+            (
+                "{ music = { thumb = { file = \"c.jpg\" }, title = \"t\" } }",
+                json!({ "music": { "thumb_media_id": "c.jpg", "title": "t" } }),
+            ),
+            ("{ transfer = true }", json!({ "transfer": true })),
+        ] {
+            let tests = good(&format!("[[test]]\nsend = \"a\"\nexpect.reply = {written}\n"));
+            let expected = Expected { rule: None, replies: Some(vec![expected]) };
+            assert_eq!(tests[0].expected, Some(expected), "{written}");
+        }
+    }
+
+    #[test]
+    fn an_expectation_goes_into_an_inline_table() {
+        for test in ["test = [{ send = \"a\"^ }, { send = \"b\" }]", "test = [{send.event=\"CLICK\"^}]"] {
+            let tests = good(&test.replace('^', ""));
+            assert_eq!((Some(tests[0].insert_at), tests[0].is_inline), (test.find('^'), true), "{test}");
+        }
+    }
+
+    #[test]
     fn an_expectation_goes_below_what_is_sent() {
         for (before, after) in [
             ("[[test]]\nsend = \"a\" # x\n", "name = \"n\"\n[[test]]\nsend = \"b\"\nexpect.rule = 1\n"),
@@ -330,6 +406,16 @@ mod tests {
             ("[[test]]\nsend = \"a\"\nat = 2026-11-21", "`2026-11-21` is no moment"),
             ("[[test]]\nsend = \"a\"\nexpect = {}", "nothing is expected"),
             ("[[test]]\nsend = \"a\"\nexpect = { rule = true }", "expected a rule's name, its number"),
+            (
+                "[[test]]\nsend = \"a\"\nexpect = { reply = 3 }",
+                "expected a text, or a table with one kind of reply",
+            ),
+            ("[[test]]\nsend = \"a\"\nexpect.reply = { txt = \"b\" }", "no reply is of the kind `txt`"),
+            ("[[test]]\nsend = \"a\"\nexpect.reply = { random = [] }", "no reply is of the kind `random`"),
+            (
+                "[[test]]\nsend = \"a\"\nexpect.reply = [\"a\", { none = true, text = \"b\" }]",
+                "a reply is of one kind, not of 2",
+            ),
             ("[[tests]]\nsend = \"a\"", "unknown table `tests`"),
             ("[[test]\n", "unclosed array table"),
         ] {

@@ -36,6 +36,11 @@ impl LastGood {
         self.0.path(ENDING).exists()
     }
 
+    /// When it was made.
+    pub(super) fn since(&self) -> Option<SystemTime> {
+        self.0.path(ENDING).metadata().and_then(|copy| copy.modified()).ok()
+    }
+
     pub(super) fn read(&self) -> Option<Copy> {
         serde_json::from_slice(&self.0.read(ENDING, MAX_COPY)?).ok()
     }

@@ -24,6 +24,8 @@ pub(super) const MAX_CONFIG: u64 = 4 << 20;
 pub struct Loaded {
     /// The config.
     pub config: Config,
+    /// The version of its file that was read; `None` for a last good copy.
+    pub stamp: Option<Stamp>,
     /// What works and should be better.
     pub warnings: Vec<PlacedFault>,
     /// Faults of the file, because of which its last good copy was taken instead; most often empty.
@@ -35,8 +37,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    fn new(config: Config) -> Self {
-        Self { config, warnings: Vec::new(), faults: Vec::new(), is_new: false, to_compile: None }
+    fn new(config: Config, stamp: Option<Stamp>) -> Self {
+        Self { config, stamp, warnings: Vec::new(), faults: Vec::new(), is_new: false, to_compile: None }
     }
 }
 
@@ -119,7 +121,7 @@ fn load_for_service(path: &Path, state: Option<&Path>, service: Service) -> Resu
         let (folder, included) = (folder_of(path), Further::Kept(&copy.included));
         let (config, _) = Config::parse_with(&copy.text, folder, Thoroughness::CheckedBefore, included);
         let Some(config) = config else { return Err(unusable) };
-        Ok(Loaded { faults: unusable.0, ..Loaded::new(config) })
+        Ok(Loaded { faults: unusable.0, ..Loaded::new(config, None) })
     })
 }
 
@@ -145,7 +147,7 @@ impl<'p> ConfigFile<'p> {
             Some(_) => Found::Unfit,
         };
         if let Found::Config(config) = found {
-            return Ok(Loaded::new(*config));
+            return Ok(Loaded::new(*config, Some(Stamp::from(&self.metadata))));
         }
         let loaded = self.load_anew(Some(copy), Service::OneRequest)?;
         // Without a copy there is no folder to write to.
@@ -189,7 +191,10 @@ impl<'p> ConfigFile<'p> {
         let refused = faults.iter().any(|fault| fault.severity == Severity::Fault);
         let placed = PlacedFault::all(&self.path.display().to_string(), &self.text, &faults);
         match config.filter(|_| !refused) {
-            Some(config) => Ok(Loaded { warnings: placed, ..Loaded::new(config) }),
+            Some(config) => {
+                let stamp = Some(Stamp::from(&self.metadata));
+                Ok(Loaded { warnings: placed, ..Loaded::new(config, stamp) })
+            }
             None => Err(Unusable(placed)),
         }
     }

@@ -4,6 +4,7 @@
 //! once; [`load`] finds and reads the file. An account is a file.
 
 mod api;
+mod chat;
 mod compiled;
 mod condition;
 mod delivery;
@@ -36,6 +37,7 @@ use toml::de::DeTable;
 use crate::api::ApiSettings;
 use crate::api::who::AccountKind;
 use crate::delivery::DeliverySettings;
+use crate::handlers::chat::Chats;
 use crate::logging::{self, RotatingFile};
 use crate::rules::{Fold, Rules, Tables, Zone};
 use crate::secret::Secret;
@@ -69,6 +71,8 @@ pub struct Config {
     pub api: ApiSettings,
     /// `[store]`
     pub store: StoreSettings,
+    /// `[chat.NAME]`
+    pub chats: Chats,
     /// `[[rule]]` and `[default]`
     pub rules: Rules,
     /// `[table.NAME]`
@@ -193,18 +197,21 @@ impl Config {
             api,
             store,
             delivery,
+            chats,
             rules: _,
             menus: _,
             included: _,
         } = self;
-        format!("{account:?} {api:?} {store:?}")
-            == format!("{:?} {:?} {:?}", other.account, other.api, other.store)
+        format!("{account:?} {api:?} {store:?} {chats:?}")
+            == format!("{:?} {:?} {:?} {:?}", other.account, other.api, other.store, other.chats)
             && tables.is_same_as(&other.tables)
             && (server, log, files, delivery) == (&other.server, &other.log, &other.files, &other.delivery)
     }
 
     fn has_same_secrets(&self, other: &Self) -> bool {
-        self.account.has_same_secrets(&other.account) && self.store.has_same_secrets(&other.store)
+        self.account.has_same_secrets(&other.account)
+            && self.store.has_same_secrets(&other.store)
+            && self.chats.has_same_secrets(&other.chats)
     }
 
     fn read(
@@ -224,8 +231,9 @@ impl Config {
         }
         let server = ServerSettings::read(root.table("server", "server key"));
         let log = LogSettings::read(root.table("log", "log key"), folder);
-        let declared = Declared::read(&root, folder);
-        let (customs, mut drafts) = (Customs::of(account.as_ref()), Drafts::new(&declared));
+        let customs = Customs::of(account.as_ref());
+        let declared = Declared::read(&root, folder, &customs.zone);
+        let mut drafts = Drafts::new(&declared);
         drafts.read(&root, text, &customs);
         let included = Included::read(&root, folder, further, &customs, &mut drafts);
         drafts.read_fallbacks(&root, text, &customs.zone);
@@ -238,13 +246,15 @@ impl Config {
         let delivery = delivery::read(root.table("delivery", "delivery key"));
         let menus = root.table("menu", "menu key").map(|table| menu::read_menus(table, &rules));
         root.finish();
-        let (tables, files) = (declared.tables, faults.take_files());
+        let Declared { tables, profiles, .. } = declared;
+        let (chats, files) = (profiles.chats, faults.take_files());
         Some(Self {
             account: account?,
             server,
             log,
             api,
             store,
+            chats,
             rules,
             tables,
             delivery,

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::fault::{Fault, PlacedFault};
 use super::last_good::LastGood;
@@ -101,6 +102,14 @@ pub fn state_folder() -> Option<PathBuf> {
         return Some(SYSTEM_STATE.into());
     }
     home().map(|home| home.join(".local/state/wxcgi"))
+}
+
+/// When the copy of a config was made that a service goes on with while the file itself does not check, if there is
+/// one; also the machine's own service, which has a user of its own, is looked after.
+#[must_use]
+pub fn last_good_since(config: &Path) -> Option<SystemTime> {
+    let mut folders = state_folder().into_iter().chain([SYSTEM_STATE.into()]);
+    folders.find_map(|state| LastGood(StateFiles::of(config, &state)?).since())
 }
 
 /// Whether we may write a folder and what we make in it can be used by those whose folder it is: what root makes in

@@ -1,6 +1,7 @@
 //! `reply`: from the file's words to an action.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use toml::de::DeValue;
 
@@ -11,7 +12,7 @@ use super::tables::Declared;
 use crate::rules::{
     Action, ArticleTemplate, BUILT_IN_NAMES, Choice, MediaId, MediaKind, Template, known_fields,
 };
-use crate::wechat::limits::{MAX_ARTICLES_FOR_EVENT, MAX_TEXT_BYTES};
+use crate::wechat::limits::{MAX_ARTICLES_FOR_EVENT, MAX_ARTICLES_FOR_MESSAGE, MAX_TEXT_BYTES};
 
 /// Reads templates and checks that they speak only of what there is.
 #[derive(Clone, Copy)]
@@ -20,9 +21,31 @@ pub(super) struct Templates<'c> {
     pub(super) captures: Option<&'c [String]>,
     /// What they can look up.
     pub(super) tables: &'c Declared,
+    /// So many articles WeChat shows in what is answered.
+    most_articles: usize,
 }
 
-impl Templates<'_> {
+impl<'c> Templates<'c> {
+    pub(super) fn new(captures: Option<&'c [String]>, tables: &'c Declared) -> Self {
+        Self { captures, tables, most_articles: MAX_ARTICLES_FOR_EVENT }
+    }
+
+    /// The same where no event is answered.
+    pub(super) fn for_people(self) -> Self {
+        Self { most_articles: MAX_ARTICLES_FOR_MESSAGE, ..self }
+    }
+
+    /// A text for users.
+    pub(super) fn said(&self, table: &Table<'_>, key: &'static str) -> Option<Template> {
+        table.text(key).map(|text| self.read_said(&text, table.faults))
+    }
+
+    fn read_said(&self, text: &Text<'_>, faults: &Faults<'_>) -> Template {
+        let template = self.read(text, faults);
+        warn_of_length(&template, text.span.clone(), faults);
+        template
+    }
+
     pub(super) fn optional(&self, table: &Table<'_>, key: &'static str) -> Option<Template> {
         table.text(key).map(|text| self.read(&text, table.faults))
     }
@@ -51,12 +74,16 @@ impl Templates<'_> {
         let names = match template.names() {
             Ok(names) => names,
             Err(error) => {
-                faults.push(Fault::at(text.span.clone(), format!("bad template: {error}")));
+                let place = error.line().and_then(|line| place_of_line(text, line, faults));
+                let place = place.unwrap_or_else(|| text.span.clone());
+                faults.push(Fault::at(place, format!("bad template: {error}")));
                 return;
             }
         };
         self.check_tables(&names, text, faults);
+        self.note_session(&names, text, faults);
         warn_unknown_fields(&names, text, faults);
+        check_account(&names, text, faults);
         let Some(captures) = self.captures else { return };
         if let Some(unknown) = template.unknown_word(captures, &self.tables.tables) {
             faults.push(Fault::at(text.span.clone(), format!("bad template: {unknown}")));
@@ -65,7 +92,15 @@ impl Templates<'_> {
         let roots: BTreeSet<_> = names.iter().filter_map(|name| name.split('.').next()).collect();
         for root in roots.into_iter().filter(|root| !known.contains(root)) {
             let message = format!("the template names `{root}`, which there is not");
-            faults.push(unknown_name(root, message, &known, text));
+            faults.push(unknown_name(root, message, &known, place_of(root, text, faults)));
+        }
+    }
+
+    /// What templates ask of the session is told apart from what rules set when all rules are known.
+    fn note_session(&self, names: &[String], text: &Text<'_>, faults: &Faults<'_>) {
+        for value in names.iter().filter_map(|name| name.strip_prefix("session.")?.split('.').next()) {
+            let place = place_of(&format!("session.{value}"), text, faults);
+            self.tables.note_session(value, place, faults.within());
         }
     }
 
@@ -78,7 +113,8 @@ impl Templates<'_> {
             if let Some(table) = table.filter(|table| !self.tables.has(table)) {
                 let message = format!("there is no table `{table}`");
                 let cure = format!("declare it: [table.{table}] with file = \"{table}.csv\"");
-                let fault = unknown_name(table, message, &known, text);
+                let place = place_of(&format!("table.{table}"), text, faults);
+                let fault = unknown_name(table, message, &known, place);
                 faults.push(if known.is_empty() { fault.cure(cure) } else { fault });
             }
         }
@@ -91,8 +127,8 @@ fn warn_unknown_fields(names: &[String], text: &Text<'_>, faults: &Faults<'_>) {
     let fields = names.iter().filter_map(|name| name.strip_prefix("message.")?.split('.').next());
     let unknown: BTreeSet<_> = fields.filter(|field| known.iter().all(|known| known != field)).collect();
     for field in unknown {
-        let fault =
-            Fault::at(text.span.clone(), format!("no message is known to have a field `{field}`")).warning();
+        let place = place_of(&format!("message.{field}"), text, faults);
+        let fault = Fault::at(place, format!("no message is known to have a field `{field}`")).warning();
         faults.push(match did_you_mean(field, known.iter().map(String::as_str)) {
             Some(near) => fault.hint(format!("did you mean `{near}`?")),
             None => fault.cure("it is empty where a message lacks it"),
@@ -100,8 +136,43 @@ fn warn_unknown_fields(names: &[String], text: &Text<'_>, faults: &Faults<'_>) {
     }
 }
 
-fn unknown_name(name: &str, message: String, known: &[&str], text: &Text<'_>) -> Fault {
-    let fault = Fault::at(text.span.clone(), message).cure(format!("known here: {}", known.join(", ")));
+/// The account has one field for templates.
+fn check_account(names: &[String], text: &Text<'_>, faults: &Faults<'_>) {
+    const KNOWN: &str = "app_id";
+    let fields = names.iter().filter_map(|name| name.strip_prefix("account.")?.split('.').next());
+    for field in fields.filter(|field| *field != KNOWN) {
+        let message = format!("templates know no field `{field}` of the account");
+        let place = place_of(&format!("account.{field}"), text, faults);
+        faults.push(unknown_name(field, message, &[KNOWN], place));
+    }
+}
+
+/// Where a template first speaks of `name`, of which the last part is shown; where it cannot be told, all of the text.
+fn place_of(name: &str, text: &Text<'_>, faults: &Faults<'_>) -> Range<usize> {
+    let source = text.value;
+    let is_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let is_inside = |before: &str| before.rfind("{{").max(before.rfind("{%")) > before.rfind(['}']);
+    let found =
+        source.match_indices(name).map(|(at, _)| (&source[..at], at + name.len())).find(|(before, end)| {
+            !before.ends_with(|letter| is_of_name(letter) || letter == '.')
+                && !source[*end..].starts_with(is_of_name)
+                && is_inside(before)
+        });
+    let part = name.rsplit('.').next().unwrap_or(name);
+    let place = found.and_then(|(_, end)| text.place_of(end - part.len()..end, faults));
+    place.unwrap_or_else(|| text.span.clone())
+}
+
+/// The place of a line of a text that has several.
+fn place_of_line(text: &Text<'_>, line: usize, faults: &Faults<'_>) -> Option<Range<usize>> {
+    let start: usize = text.value.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let written = text.value[start..].lines().next()?;
+    let indent = written.len() - written.trim_start().len();
+    text.place_of(start + indent..start + written.len(), faults).filter(|_| text.value.contains('\n'))
+}
+
+fn unknown_name(name: &str, message: String, known: &[&str], place: Range<usize>) -> Fault {
+    let fault = Fault::at(place, message).cure(format!("known here: {}", known.join(", ")));
     match did_you_mean(name, known.iter().copied()) {
         Some(near) => fault.hint(format!("did you mean `{near}`?")),
         None => fault,
@@ -148,7 +219,7 @@ fn read_value(
     faults: &Faults<'_>,
 ) -> Option<Action> {
     match value.get_ref() {
-        DeValue::String(_) => Some(read_text(&text(value, faults)?, faults, templates)),
+        DeValue::String(_) => Some(Action::Text(templates.read_said(&text(value, faults)?, faults))),
         DeValue::Table(_) => {
             let table = Table::from_value(value, "kind of reply", faults)?;
             let action = read_kinds(&table, templates, place);
@@ -158,10 +229,6 @@ fn read_value(
         DeValue::Array(_) => {
             let actions =
                 read_list(value, place, faults, |item, place| read_value(item, templates, place, faults))?;
-            if actions.len() > 1 {
-                let fault = Fault::at(value.span(), format!("{} replies to one message", actions.len()));
-                faults.push(fault.cure("today only the first is sent; the others are yet to come").warning());
-            }
             Some(Action::Several(actions))
         }
         _ => wrong_type(value, "a text, a table or a list of them", faults),
@@ -207,7 +274,7 @@ fn read_kinds(table: &Table<'_>, templates: Templates<'_>, place: &str) -> Optio
 fn read_kind(kind: &'static str, reply: &Table<'_>, templates: Templates<'_>, place: &str) -> Option<Action> {
     let inner = |noun| reply.table(kind, noun);
     match kind {
-        "text" => Some(read_text(&reply.text(kind)?, reply.faults, templates)),
+        "text" => templates.said(reply, kind).map(Action::Text),
         "image" => only_media(inner("image key")?, MediaKind::Image, templates)
             .map(|media_id| Action::Image { media_id }),
         "voice" => only_media(inner("voice key")?, MediaKind::Voice, templates)
@@ -253,13 +320,17 @@ fn read_round_robin(
     Some(Action::RoundRobin { key: format!("round-robin/{place}"), actions })
 }
 
-fn read_text(text: &Text<'_>, faults: &Faults<'_>, templates: Templates<'_>) -> Action {
-    let template = templates.read(text, faults);
-    if template.is_plain() && text.value.len() > MAX_TEXT_BYTES {
-        let message = format!("this text has {} bytes; WeChat takes {MAX_TEXT_BYTES}", text.value.len());
-        faults.push(Fault::at(text.span.clone(), message).cure("the rest would be cut off").warning());
+/// What is longer comes in pieces, or is cut.
+pub(super) fn warn_of_length(template: &Template, span: Range<usize>, faults: &Faults<'_>) {
+    let length = template.source().len();
+    if template.is_plain() && length > MAX_TEXT_BYTES {
+        let message = format!("this text has {length} bytes; WeChat takes {MAX_TEXT_BYTES}");
+        faults.push(
+            Fault::at(span, message)
+                .cure("the rest has to wait; of a text for failures it is cut off")
+                .warning(),
+        );
     }
-    Action::Text(template)
 }
 
 fn only_media(table: Table<'_>, kind: MediaKind, templates: Templates<'_>) -> Option<MediaId> {
@@ -292,15 +363,25 @@ fn read_news(reply: &Table<'_>, templates: Templates<'_>) -> Option<Action> {
     if articles.is_empty() {
         reply.faults.push(Fault::at(span.clone(), "`news` has no article"));
     }
-    if articles.len() > MAX_ARTICLES_FOR_EVENT {
-        let message =
-            format!("`news` has {} articles; WeChat shows {MAX_ARTICLES_FOR_EVENT}", articles.len());
-        reply.faults.push(Fault::at(span, message).cure("and one only in answer to a message").warning());
+    if articles.len() > templates.most_articles {
+        reply.faults.push(too_many_articles(articles.len(), templates.most_articles, span));
     }
     // Read all of them before an incomplete one ends it.
     let articles: Vec<_> = articles.into_iter().map(|table| read_article(table, templates)).collect();
     let articles = articles.into_iter().collect::<Option<_>>()?;
     Some(Action::News { articles, count: None })
+}
+
+fn too_many_articles(count: usize, most: usize, span: Range<usize>) -> Fault {
+    let (message, cure) = if most == MAX_ARTICLES_FOR_EVENT {
+        (format!("`news` has {count} articles; WeChat shows {most}"), "and one only in answer to a message")
+    } else {
+        (
+            format!("in answer to a message WeChat shows {most} article, not {count}"),
+            "up to eight are shown in answer to an event, as a button of the menu",
+        )
+    };
+    Fault::at(span, message).cure(cure).warning()
 }
 
 fn read_article(table: Table<'_>, templates: Templates<'_>) -> Option<ArticleTemplate> {

@@ -1,11 +1,10 @@
 //! `[[rule]]`, `[default]` and the other tables that answer: from the file's words to rules.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use toml::Spanned;
 use toml::de::DeValue;
 
 use super::condition::{Customs, read_condition, read_fold};
@@ -15,12 +14,12 @@ use super::reply::{Templates, read_reply};
 use super::server::duration_within;
 use super::step::Step;
 use super::table::{Faults, Table, Text, Value, text, wrong_type};
-use super::tables::Declared;
+use super::tables::{Asked, Declared};
+use crate::clock::unix_seconds;
 use crate::rules::{
     Action, Blocked, Condition, Flow, Fold, Limit, Measure, Period, Role, Rule, Rules, Sequel, Setting,
     Shadow, StepPart, Test, Zone,
 };
-use crate::wechat::limits::MAX_ARTICLES_FOR_MESSAGE;
 use crate::wechat::message::KNOWN_TYPES;
 
 /// How long a user may be without a rule, and how long is counted.
@@ -127,10 +126,8 @@ impl<'t> Drafts<'t> {
     fn read_fallback(&mut self, table: Table<'_>, role: Role, (file, zone): (&str, &Zone), test: Test) {
         let line = line_of(file, table.span.start);
         let when = Condition::new(Fold::Off, vec![test]);
-        if !matches!(role, Role::Welcome | Role::Unfollow) {
-            warn_of_articles(&table);
-        }
-        let templates = Templates { captures: Some(&[]), tables: self.tables };
+        let templates = Templates::new(Some(&[]), self.tables);
+        let templates = if when.is_for_people() { templates.for_people() } else { templates };
         self.rules.extend(read_action(table, role, line, when, templates, zone));
     }
 
@@ -139,6 +136,11 @@ impl<'t> Drafts<'t> {
         // The questions of steps first: an alias takes what its rule says.
         self.resolve_steps(faults);
         self.resolve(faults);
+        // Where something is wrong, rules are missing.
+        if faults.thorough && faults.are_warnings() {
+            self.warn_of_names(faults);
+            self.warn_of_session(faults);
+        }
         let Self { mut rules, blocked, .. } = self;
         rules.sort_by_key(|draft| (draft.tier, std::cmp::Reverse(draft.priority)));
         let (rules, off): (Vec<_>, Vec<_>) =
@@ -164,6 +166,55 @@ impl<'t> Drafts<'t> {
             }
         }
         rules
+    }
+
+    /// Warns of rules that are called alike: what is counted of them is counted together.
+    fn warn_of_names(&self, faults: &Faults<'_>) {
+        let mut known: HashMap<String, &Rule> = HashMap::new();
+        for draft in &self.rules {
+            let rule = &draft.rule;
+            let name = rule.name.clone().unwrap_or_else(|| rule.role.key());
+            let Some(other) = known.get(&name) else {
+                known.insert(name, rule);
+                continue;
+            };
+            let message = format!("{} is called `{name}` as well", other.label());
+            let fault = Fault::at(draft.span.clone(), message).warning().within(draft.within.as_ref());
+            faults.push(fault.cure(
+                "give each a name of its own: golden tests, the log, and what `once_every`, `limit` and \
+                 `round_robin` count tell rules apart by their names",
+            ));
+        }
+    }
+
+    /// Warns of values of the session that something asks for and nothing sets.
+    fn warn_of_session(&self, faults: &Faults<'_>) {
+        // What a handler sets is not known here.
+        if self.rules.iter().any(|draft| draft.rule.then.handling().is_some()) {
+            return;
+        }
+        let set: BTreeSet<&str> = self
+            .rules
+            .iter()
+            .flat_map(|draft| draft.rule.sequel.session.iter().map(|(name, _)| name.as_str()))
+            .collect();
+        let by_conditions = self.rules.iter().flat_map(|draft| {
+            let asked = |value: &str| Asked {
+                value: value.to_owned(),
+                span: draft.span.clone(),
+                within: draft.within.clone(),
+            };
+            draft.rule.when.session_values().map(asked)
+        });
+        let asked = self.tables.take_session().into_iter().chain(by_conditions);
+        for Asked { value, span, within } in asked.filter(|asked| !set.contains(asked.value.as_str())) {
+            let fault = Fault::at(span, format!("no rule sets `session.{value}`"));
+            let fault = fault.warning().within(within.as_ref());
+            faults.push(match did_you_mean(&value, set.iter().copied()) {
+                Some(near) => fault.hint(format!("did you mean `{near}`?")),
+                None => fault.cure(format!("a rule does by `session = {{ {value} = \"…\" }}`")),
+            });
+        }
     }
 
     /// Gives each rule that is only another name the reply of that rule.
@@ -201,7 +252,13 @@ impl<'t> Drafts<'t> {
         }
         for (place, end) in resolved {
             let (then, on_error) = (self.rules[end].rule.then.clone(), self.rules[end].rule.on_error.clone());
+            // Who is asked what a step asks is to be in that step.
+            let asked = Some(self.rules[end].rule.sequel.step.clone()).filter(|_| self.rules[end].asks);
+            let is_elsewhere = self.rules[place].wait.is_some();
             let rule = &mut self.rules[place].rule;
+            if let Some(step) = asked.filter(|_| !is_elsewhere) {
+                rule.sequel.step = step;
+            }
             rule.then = then;
             rule.on_error = rule.on_error.take().or(on_error);
         }
@@ -233,8 +290,12 @@ impl<'t> Drafts<'t> {
 /// What `check` says of a rule that others hide.
 fn hidden(shadow: &Shadow, span: Range<usize>) -> Fault {
     let message = match (&shadow.whole, shadow.words.as_slice()) {
-        (Some(by), []) => format!("this rule is never reached: {} waits for the same", by.label()),
-        (Some(by), [_]) => format!("this rule is never reached: {} meets all that it waits for", by.label()),
+        (Some(by), []) if shadow.is_same => {
+            format!("this rule is never reached: {} waits for the same", by.label())
+        }
+        (Some(by), [] | [_]) => {
+            format!("this rule is never reached: {} meets all that it waits for", by.label())
+        }
         (_, words) => {
             const SHOWN: usize = 5;
             let shown: Vec<_> = words
@@ -281,36 +342,9 @@ pub(super) fn read_rule(
     if let Some((from, until)) = read_validity(&table, customs) {
         when = when.and(Test::Valid(from, until));
     }
-    if WANT_A_TEXT.iter().any(|key| has_condition(&table, key)) {
-        warn_of_articles(&table);
-    }
-    let templates = Templates { captures: captures.as_deref(), tables };
+    let templates = Templates::new(captures.as_deref(), tables);
+    let templates = if when.is_for_people() { templates.for_people() } else { templates };
     read_action(table, role, line, when, templates, &customs.zone).filter(|_| is_whole)
-}
-
-/// Conditions that no event meets.
-const WANT_A_TEXT: [&str; 6] = ["text", "contains", "prefix", "suffix", "regex", "all_of"];
-
-fn has_condition(rule: &Table<'_>, key: &str) -> bool {
-    matches!(rule.value("when").map(Spanned::get_ref), Some(DeValue::Table(when)) if when.contains_key(key))
-}
-
-/// In answer to a message WeChat shows one article only.
-fn warn_of_articles(rule: &Table<'_>) {
-    let news = match rule.value("reply").map(Spanned::get_ref) {
-        Some(DeValue::Table(reply)) => reply.get("news"),
-        _ => None,
-    };
-    if let Some((news, DeValue::Array(articles))) = news.map(|news| (news, news.get_ref()))
-        && articles.len() > MAX_ARTICLES_FOR_MESSAGE
-    {
-        let message = format!(
-            "in answer to a message WeChat shows {MAX_ARTICLES_FOR_MESSAGE} article, not {}",
-            articles.len()
-        );
-        let fault = Fault::at(news.span(), message).warning();
-        rule.faults.push(fault.cure("up to eight are shown in answer to an event, as a button of the menu"));
-    }
 }
 
 /// `valid_from` and `valid_until` in Unix seconds.
@@ -329,8 +363,20 @@ fn read_validity(table: &Table<'_>, customs: &Customs) -> Option<(i64, i64)> {
     if from.zip(until).is_some_and(|(from, until)| until <= from) {
         let fault = Fault::at(table.key_span("valid_until"), "it ends before it begins");
         table.faults.push(fault);
+    } else if table.faults.thorough && until.is_some_and(is_past) && !is_off(table) {
+        let fault = Fault::at(table.key_span("valid_until"), "this rule is past: nothing meets it any more");
+        table.faults.push(fault.cure("take it out, or give it a later `valid_until`").warning());
     }
     (from.is_some() || until.is_some()).then(|| (from.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX)))
+}
+
+/// Whether these Unix seconds are over.
+fn is_past(until: i64) -> bool {
+    i64::try_from(unix_seconds(SystemTime::now())).is_ok_and(|now| until <= now)
+}
+
+fn is_off(rule: &Table<'_>) -> bool {
+    matches!(rule.value("enabled").map(toml::Spanned::get_ref), Some(DeValue::Boolean(false)))
 }
 
 /// The keys that all tables with a reply share.
@@ -343,16 +389,17 @@ pub(super) fn read_action(
     zone: &Zone,
 ) -> Option<Draft> {
     let (name, help) = (table.string("name"), table.string("help"));
-    let on_error = templates.optional(&table, "on_error");
+    let on_error = templates.said(&table, "on_error");
     let alias = table.text("alias").map(|text| (text.value.to_owned(), text.span));
-    let key = name.clone().unwrap_or_else(|| role.key());
+    // No other rule's name is that of one without.
+    let key = name.clone().unwrap_or_else(|| format!("#{}", role.key()));
     let wait = table.text("wait").map(|text| (text.value.trim().to_owned(), text.span));
     let asks = wait.is_some() && alias.is_none() && table.value("reply").is_none() && !has_handler(&table);
     if !has_handler(&table) {
         refuse_options(&table);
     }
     let then = match &alias {
-        _ if has_handler(&table) => read_handling(&table),
+        _ if has_handler(&table) => read_handling(&table, templates),
         Some((_, span)) if table.value("reply").is_some() => {
             let fault = Fault::at(span.clone(), "this rule has a reply of its own and an `alias`");
             table.faults.push(fault.cure("leave one of them out"));
@@ -388,7 +435,7 @@ fn read_limits(table: &Table<'_>, key: &str, zone: &Zone) -> Vec<Test> {
     every.into_iter().chain(limit).collect()
 }
 
-fn read_limit(table: Table<'_>, key: &str, zone: &Zone) -> Limit {
+pub(super) fn read_limit(table: Table<'_>, key: &str, zone: &Zone) -> Limit {
     let times = |name| table.integer_within(name, "times", 1..=u32::MAX);
     let (user, all) = (times("user"), times("all"));
     if table.value("user").is_none() && table.value("all").is_none() {
@@ -459,7 +506,7 @@ fn read_blocked(table: Table<'_>, tables: &Declared) -> Option<Blocked> {
             .faults
             .push(fault.cure("say what becomes of them: `in = \"refuse\"`, `out = \"mask\"`, … \"ignore\""));
     }
-    let reply = Templates { captures: Some(&[]), tables }.optional(&table, "reply");
+    let reply = Templates::new(Some(&[]), tables).said(&table, "reply");
     let refuses = [incoming, outgoing].contains(&Some(Measure::Refuse));
     if refuses && reply.is_none() {
         table.faults.push(

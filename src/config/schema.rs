@@ -72,6 +72,14 @@ enum Kind {
     Named(&'static Group),
     /// Texts, numbers and flags under names of the operator's choice.
     Values,
+    /// Whatever TOML can say, under names of others.
+    Free,
+    /// Texts, or where they lie, under names of the operator's choice.
+    Secrets,
+    /// A text, or a table that says more.
+    TextOr(&'static Group),
+    /// A text or a list of them, or a table that says more.
+    WordsOr(&'static Group),
     Reply,
     Replies,
     Choices(&'static Group),
@@ -102,9 +110,11 @@ fn note_groups(group: &'static Group, groups: &mut BTreeMap<&'static str, &'stat
             | Kind::OneOrMore(group)
             | Kind::Fields(group)
             | Kind::Named(group)
+            | Kind::TextOr(group)
+            | Kind::WordsOr(group)
             | Kind::Choices(group) => &[*group],
             Kind::Reply | Kind::Replies => &[&keys::KIND],
-            Kind::Secret => &[&keys::SECRET],
+            Kind::Secret | Kind::Secrets => &[&keys::SECRET],
             _ => &[],
         };
         for group in deeper {
@@ -193,6 +203,12 @@ fn kind(kind: &Kind) -> Value {
         Kind::Values => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
         }
+        Kind::Free => json!({ "type": "object" }),
+        Kind::Secrets => json!({ "type": "object", "additionalProperties": self::kind(&Kind::Secret) }),
+        Kind::TextOr(group) => json!({ "anyOf": [{ "type": "string" }, reference(&name_of(group))] }),
+        Kind::WordsOr(group) => {
+            json!({ "anyOf": [self::kind(&Kind::Words), reference(&name_of(group))] })
+        }
         Kind::Reply => reference("reply"),
         Kind::Replies => list(reference("reply")),
         Kind::Choices(group) => {
@@ -252,7 +268,9 @@ mod tests {
         [[rule]]\nwhen.text = \"d\"\nreply.video = {}\n[[rule]]\nwhen.text = \"e\"\nreply.music = {}\n\
         [[rule]]\nwhen.text = \"h\"\nreply.music.thumb = {}\n\
         [[rule]]\nwhen.text = \"f\"\nreply.news = [{}]\n[[rule]]\nwhen.text = \"g\"\nreply.transfer = {}\n\
-        [[rule]]\nwhen.text = \"i\"\nexec = [\"a\"]\n[delivery]\n";
+        [[rule]]\nwhen.text = \"i\"\nexec = [\"a\"]\n\
+        [[rule]]\nwhen = { text = \"j\", exec = {}, http = {} }\nhttp = {}\n\
+        [[rule]]\nwhen.text = \"k\"\nrelay = [{}]\n[delivery]\n[chat.c]\nlimit = {}\nprice = {}\n";
 
     #[test]
     fn the_schema_has_the_keys_that_the_readers_ask_for_and_no_others() {

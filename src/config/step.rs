@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::condition::Customs;
 use super::fault::{Fault, IncludedText, did_you_mean, line_of};
-use super::reply::{Templates, read_ask};
+use super::reply::{Templates, read_ask, warn_of_length};
 use super::rule::{Draft, Drafts, Tier, read_action, read_rule};
 use super::server::duration_within;
 use super::table::{Faults, Table};
@@ -58,6 +58,13 @@ struct Place<'p> {
     customs: &'p Customs,
 }
 
+impl Place<'_> {
+    /// How the words of menus and those that end a step are compared: as those of rules are, and `1！` is always a `1`.
+    fn fold(self) -> Fold {
+        self.customs.fold.max(Fold::On)
+    }
+}
+
 impl Drafts<'_> {
     /// Reads the steps of a file; `file` is its text.
     pub(super) fn read_steps(&mut self, root: &Table<'_>, file: &str, customs: &Customs) {
@@ -76,7 +83,7 @@ impl Drafts<'_> {
     }
 
     fn read_step(&mut self, name: &str, table: Table<'_>, place: Place<'_>) {
-        let templates = Templates { captures: Some(&[]), tables: self.tables };
+        let templates = Templates::new(Some(&[]), self.tables);
         let manners = Manners::read(&table, templates);
         let ask = read_ask(&table, templates, name);
         let before = self.rules.len();
@@ -124,6 +131,7 @@ impl Drafts<'_> {
                 String::new()
             }
         };
+        let span = items[0].span.clone();
         let mut lines = Vec::new();
         for (number, item) in (1..).zip(items) {
             if let Some(label) = self.read_item(name, number, item, manners, place) {
@@ -134,11 +142,13 @@ impl Drafts<'_> {
             lines.push(format!("{BACK} {}", manners.back));
             let words = vec![BACK.to_owned(), manners.back.clone()];
             let mut draft =
-                Draft::of_step(name, StepPart::Back, Condition::new(Fold::On, vec![Test::Text(words)]));
+                Draft::of_step(name, StepPart::Back, Condition::new(place.fold(), vec![Test::Text(words)]));
             draft.lead_to(above);
             self.rules.push(draft);
         }
-        Some(Action::Text(Template::new(title + &lines.join("\n"))))
+        let shown = Template::new(title + &lines.join("\n"));
+        warn_of_length(&shown, span, faults);
+        Some(Action::Text(shown))
     }
 
     /// One numbered item: a rule for its number and its label. Gives the label.
@@ -151,11 +161,18 @@ impl Drafts<'_> {
         place: Place<'_>,
     ) -> Option<String> {
         let label = table.required("label");
+        if label.as_deref().is_some_and(|label| !Template::new(label.to_owned()).is_plain()) {
+            let fault = Fault::at(
+                table.value_span("label"),
+                "a label is what users write: it has nothing to fill in",
+            );
+            table.faults.push(fault.cure("leave `{{`, `{%` and `{#` out of it"));
+        }
         let words = vec![number.to_string(), label.clone().unwrap_or_default()];
-        let when = Condition::new(Fold::On, vec![Test::Text(words)]);
+        let when = Condition::new(place.fold(), vec![Test::Text(words)]);
         let role = Role::Step { step: step.to_owned(), part: StepPart::Item(number) };
         let line = line_of(place.file, table.span.start);
-        let templates = Templates { captures: Some(&[]), tables: self.tables };
+        let templates = Templates::new(Some(&[]), self.tables).for_people();
         let items = table.tables("item", "item key");
         let ask = read_ask(&table, templates, step);
         if items.is_empty() {
@@ -193,7 +210,7 @@ impl Drafts<'_> {
         if manners.cancel.is_empty() {
             return;
         }
-        let when = Condition::new(Fold::On, vec![Test::Text(manners.cancel.clone())]);
+        let when = Condition::new(place.fold(), vec![Test::Text(manners.cancel.clone())]);
         let mut draft = Draft::of_step(name, StepPart::Cancel, when).reading(table, place.file);
         draft.tier = Tier::Cancel;
         draft.rule.then = text_or_nothing(manners.cancel_reply.as_ref());
@@ -353,10 +370,10 @@ impl Manners {
         let manners = Self {
             seconds: timeout.as_secs(),
             retry: table.integer_within("retry", "further questions", 0..=MAX_RETRIES).unwrap_or(0),
-            again: templates.optional(table, "again"),
-            give_up: templates.optional(table, "give_up"),
+            again: templates.said(table, "again"),
+            give_up: templates.said(table, "give_up"),
             cancel: cancel.iter().map(|word| word.value.to_owned()).collect(),
-            cancel_reply: templates.optional(table, "cancel_reply"),
+            cancel_reply: templates.said(table, "cancel_reply"),
             is_locked: table.flag("lock").unwrap_or(false),
             back: table.string("back").unwrap_or_else(|| BACK_LABEL.to_owned()),
         };

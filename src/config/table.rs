@@ -133,13 +133,17 @@ pub(super) struct Text<'t> {
 }
 
 impl Text<'_> {
-    /// The place of the byte at `offset` of the text; known only for a `'literal'` text, which stands in the file as
-    /// it is.
-    pub(super) fn span_at(&self, offset: usize, faults: &Faults<'_>) -> Option<Range<usize>> {
+    /// The place of some bytes of the text; known only for a text that stands in the file as it is, without escapes.
+    pub(super) fn place_of(&self, part: Range<usize>, faults: &Faults<'_>) -> Option<Range<usize>> {
         let written = faults.file.get(self.span.clone())?;
-        let start = self.span.start + written.find(self.value)? + offset;
+        let start = self.span.start + written.find(self.value)?;
+        Some(start + part.start..start + part.end)
+    }
+
+    /// The place of the letter at `offset` of the text.
+    pub(super) fn span_at(&self, offset: usize, faults: &Faults<'_>) -> Option<Range<usize>> {
         let width = self.value.get(offset..)?.chars().next().map_or(1, char::len_utf8);
-        Some(start..start + width)
+        self.place_of(offset..offset + width, faults)
     }
 }
 

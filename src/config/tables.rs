@@ -1,33 +1,51 @@
-//! `[table.NAME]`: files that templates look things up in.
+//! What rules name: `[table.NAME]`, files that templates look things up in, and the chatbots.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::fault::Fault;
+use super::chat::Profiles;
+use super::fault::{Fault, IncludedText};
 use super::load::others_may_write;
 use super::table::{Faults, Table};
-use crate::rules::{self, Tables};
+use crate::rules::{self, Tables, Zone};
 
-/// The tables of a config, and which of them its templates ask for.
+/// The tables of a config, which of them its templates ask for, and what they ask of the session; its chatbots.
 #[derive(Default)]
 pub(super) struct Declared {
     pub(super) tables: Tables,
+    pub(super) profiles: Profiles,
     places: Vec<(String, Range<usize>)>,
     used: RefCell<BTreeSet<String>>,
+    session: RefCell<Vec<Asked>>,
+}
+
+/// A value of the session that something asks for.
+pub(super) struct Asked {
+    pub(super) value: String,
+    pub(super) span: Range<usize>,
+    pub(super) within: Option<Arc<IncludedText>>,
 }
 
 impl Declared {
-    /// Reads all tables of the config; paths start from `folder`.
-    pub(super) fn read(root: &Table<'_>, folder: &Path) -> Self {
+    /// Reads all tables of the config; paths start from `folder`, days begin in `zone`.
+    pub(super) fn read(root: &Table<'_>, folder: &Path, zone: &Zone) -> Self {
         let named = root.named_tables("table", "table key");
         let places = named.iter().map(|(name, table)| (name.value.to_owned(), table.span.clone())).collect();
         let tables =
             named.into_iter().filter_map(|(name, table)| Some((name.value.to_owned(), read(table, folder)?)));
-        Self { tables: tables.collect(), places, used: RefCell::default() }
+        let profiles = Profiles::read(root, folder, zone);
+        Self {
+            tables: tables.collect(),
+            profiles,
+            places,
+            used: RefCell::default(),
+            session: RefCell::default(),
+        }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -47,8 +65,20 @@ impl Declared {
         }
     }
 
+    /// Notes that a template asks for a value of the session.
+    pub(super) fn note_session(&self, value: &str, span: Range<usize>, within: Option<&Arc<IncludedText>>) {
+        let asked = Asked { value: value.to_owned(), span, within: within.cloned() };
+        self.session.borrow_mut().push(asked);
+    }
+
+    /// What templates ask of the session; told once.
+    pub(super) fn take_session(&self) -> Vec<Asked> {
+        self.session.take()
+    }
+
     /// Warns of the tables that no template asks for.
     pub(super) fn warn_unused(&self, faults: &Faults<'_>) {
+        self.profiles.warn_unused(faults);
         let used = self.used.borrow();
         for (name, span) in self.places.iter().filter(|(name, _)| faults.thorough && !used.contains(name)) {
             let fault = Fault::at(span.clone(), format!("no template uses the table `{name}`"));

@@ -86,7 +86,7 @@ fn all_faults_are_told_at_once_each_with_its_place() {
             "7:10 unknown condition `txt`",
             "8:9 expected a text, a table or a list of them, found integer",
             "10:16 bad regular expression: unclosed group",
-            "11:9 the template names `nobody`, which there is not",
+            "11:13 the template names `nobody`, which there is not",
             "12:2 unknown table `extra`",
         ]
     );
@@ -426,6 +426,23 @@ fn conditions_that_cannot_be_are_faults_at_their_place() {
     }
 }
 
+#[test]
+fn a_rule_that_is_past_is_a_warning() {
+    let told = |lines: &str| faults_of(&with_rule(&format!("when.text = \"x\"\nreply = \"y\"\n{lines}")));
+    let past = "6:1 this rule is past: nothing meets it any more";
+    for (lines, faults) in [
+        ("valid_until = 2020-01-01", &[past] as &[_]),
+        ("valid_until = \"1969-12-31 18:00\"", &[past]),
+        ("valid_until = 2999-01-01", &[]),
+        ("valid_from = 2020-01-01", &[]),
+        ("valid_until = 2020-01-01\nenabled = false", &[]),
+    ] {
+        assert_eq!(told(lines), faults, "{lines}");
+        let text = with_rule(&format!("when.text = \"x\"\nreply = \"y\"\n{lines}"));
+        assert!(parse(&text).0.is_some(), "only a warning: {lines}");
+    }
+}
+
 /// A config with these tables, and the labels of its rules in the order in which they are tried.
 fn labels(tables: &str) -> Vec<String> {
     let config = good(&format!("[account]\ntoken = \"mytoken\"\n{tables}"));
@@ -584,7 +601,7 @@ fn a_fault_of_an_included_file_names_that_file() {
     let starts = [
         "f:1:28: `more.toml`: cannot read",
         "rules/a.toml:2:6: unknown condition `txt`; did you mean `text`?",
-        "rules/b.toml:3:9: the template names `nobody`",
+        "rules/b.toml:3:13: the template names `nobody`",
         "rules/b.toml:4:2: unknown table of an included file `account`",
         "rules/b.toml:6:2: unknown table of an included file `default`",
         "rules/c.toml:1:",

@@ -3,11 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value as Json;
+use toml::de::DeValue;
+
 use super::fault::Fault;
 use super::load::{others_may_write, permissions_warning};
-use super::table::{Table, Value, text, wrong_type};
+use super::table::{Faults, Table, Value, text, wrong_type};
 use crate::files::read_file;
-use crate::secret::Secret;
+use crate::secret::{MAX_SECRET, Secret, SecretSource};
 
 /// `4.5s`, `10m`, `1h 30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -75,6 +78,38 @@ pub(super) fn secret(table: &Table<'_>, key: &'static str, folder: &Path) -> Opt
         .map(Secret::new)
 }
 
+/// The same for a secret that is looked up when it is needed; `value` is that of `key`. That it is not there is told as a
+/// warning: by then it may be.
+pub(super) fn secret_source(value: Value<'_>, key: &str, faults: &Faults<'_>) -> Option<SecretSource> {
+    if value.get_ref().is_str() {
+        return text(value, faults).map(|text| SecretSource::Literal(text.value.to_owned()));
+    }
+    if !value.get_ref().is_table() {
+        return wrong_type(value, "a text, { env = \"NAME\" } or { file = \"path\" }", faults);
+    }
+    let table = Table::from_value(value, "source of a secret", faults)?;
+    let source = match (table.text("env"), table.text("file")) {
+        (Some(name), None) => Some(SecretSource::Env(name.value.to_owned())),
+        (None, Some(file)) => Some(SecretSource::File(faults.path(file.value))),
+        _ => {
+            faults.push(Fault::at(value.span(), format!("`{key}` wants either `env` or `file`")));
+            None
+        }
+    };
+    if faults.thorough {
+        let tried = match &source {
+            Some(SecretSource::Env(name)) => from_env(name).err(),
+            Some(SecretSource::File(path)) => from_file(path, value, &table).err(),
+            _ => None,
+        };
+        if let Some(fault) = tried {
+            faults.push(Fault { span: Some(value.span()), ..fault }.warning());
+        }
+    }
+    table.finish();
+    source
+}
+
 fn from_env(name: &str) -> Result<String, Fault> {
     std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or_else(|| {
         // Somebody may have put the secret itself where its variable should be named.
@@ -86,9 +121,6 @@ fn from_env(name: &str) -> Result<String, Fault> {
         )
     })
 }
-
-/// A file with one secret is no larger than this, bytes.
-const MAX_SECRET: u64 = 64 << 10;
 
 fn from_file(path: &Path, value: Value<'_>, table: &Table<'_>) -> Result<String, Fault> {
     table.faults.note_file(path);
@@ -111,6 +143,23 @@ fn from_file(path: &Path, value: Value<'_>, table: &Table<'_>) -> Result<String,
         return Err(fault.cure("write the secret into it"));
     }
     Ok(secret.to_owned())
+}
+
+/// A value as a program reads it.
+pub(super) fn json(value: &DeValue<'_>) -> Json {
+    match value {
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Boolean(flag) => (*flag).into(),
+        DeValue::Integer(number) => number.as_str().parse::<i64>().map_or(Json::Null, Json::from),
+        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Json::Null, Json::from),
+        DeValue::Datetime(datetime) => datetime.to_string().into(),
+        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Table(members) => {
+            let members =
+                members.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref())));
+            Json::Object(members.collect())
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::unix_seconds;
+use crate::handlers::Said;
 use crate::rules::Late;
 use crate::wechat::event::Event;
 use crate::wechat::message::{Content, Message};
@@ -66,6 +67,8 @@ pub struct Order {
     pub is_handled: bool,
     /// What is said if there is none.
     pub on_error: Option<Reply>,
+    /// What the guards of rules have said of its message.
+    pub said: Vec<Said>,
     /// What the user did, as far as it lets us write to him later.
     pub trigger: Trigger,
     /// When he did it, in Unix seconds.

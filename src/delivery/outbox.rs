@@ -213,6 +213,7 @@ mod tests {
             late: Late::Fetch,
             is_handled: true,
             on_error: None,
+            said: Vec::new(),
             trigger: super::super::order::Trigger::Message,
             time: 0,
         }

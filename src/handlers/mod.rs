@@ -1,7 +1,17 @@
 //! What carries an action out that is no reply by itself: programs, HTTP servers, other WeChat servers, chatbots.
 
+pub mod agent;
+pub mod chat;
 mod exec;
+mod guard;
+pub mod http;
+#[cfg(test)]
+mod peer;
 pub mod program;
+mod question;
+mod reading;
+mod relay;
+mod slots;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +19,11 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 
+pub use guard::{Guards, Said};
+use question::Parts;
+
 use crate::rules::{Captures, Handler, MediaLibrary, Session};
+use crate::secret::Secret;
 use crate::store::Store;
 use crate::wechat::message::Message;
 use crate::wechat::reply::Reply;
@@ -19,6 +33,10 @@ use crate::wechat::reply::Reply;
 pub struct Equipment {
     /// The folder of the config: programs run there, and files are named from there.
     pub folder: PathBuf,
+    /// `[api] proxy`: the way to servers that are not on this machine.
+    pub proxy: Option<Secret>,
+    /// `[chat.NAME]`
+    pub chats: chat::Chats,
 }
 
 /// One message that a handler is to work an answer out for.
@@ -62,6 +80,13 @@ pub struct Handled {
 #[error("{0}")]
 pub struct HandlerError(pub String);
 
+impl<'t> Task<'t> {
+    fn parts(&self) -> Parts<'t> {
+        let Self { message, rule, captures, session, app_id, attempt, deadline, .. } = *self;
+        Parts { message, rule, captures, session, app_id, attempt, deadline }
+    }
+}
+
 impl Equipment {
     /// Has an answer worked out; takes until [`Task::until`] at most.
     ///
@@ -71,6 +96,12 @@ impl Equipment {
     pub fn carry_out(&self, handler: &Handler, task: &Task<'_>) -> Result<Handled, HandlerError> {
         match handler {
             Handler::Exec(exec) => exec::run(exec, self, task),
+            Handler::Chat { profile } => chat::answer(profile, self, task),
+            Handler::Http(http) => http::run(http, self, task),
+            Handler::Relay(backends) => relay::run(backends, self, task),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

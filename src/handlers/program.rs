@@ -14,10 +14,16 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
+
+use crate::descriptors;
 
 /// What is kept of a line on stderr, bytes.
 const MAX_LINE: usize = 1024;
+/// Where the system does not tell of a program's end, it is looked for so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// So many bytes are read or written at once.
 const CHUNK: usize = 16 << 10;
 
@@ -94,13 +100,26 @@ impl Program<'_> {
     /// [`ProgramError`], if it cannot be started or does not end by itself within its limits. An exit code other than 0
     /// is no error here.
     pub fn run(&self, until: Instant, complain: &mut dyn FnMut(&str)) -> Result<Ended, ProgramError> {
+        self.run_with(watch_end, until, complain)
+    }
+
+    fn run_with(
+        &self,
+        watch_end: fn(Pid) -> io::Result<Option<OwnedFd>>,
+        until: Instant,
+        complain: &mut dyn FnMut(&str),
+    ) -> Result<Ended, ProgramError> {
         let started = Instant::now();
         let program = || self.command.first().cloned().unwrap_or_default();
         let child = self.start().map_err(|error| ProgramError::Start { program: program(), error })?;
         let mut running = Running { child, group: None };
-        running.group = Some(Pid::from_child(&running.child));
+        let pid = Pid::from_child(&running.child);
+        running.group = Some(pid);
+        // Before it is told anything.
+        descriptors::give_back(pid);
         let lost = |error| ProgramError::Lost { program: program(), error };
-        let mut talk = Talk::new(&mut running.child, self.input, self.max_output).map_err(lost)?;
+        let end = watch_end(pid).map_err(lost)?;
+        let mut talk = Talk::new(&mut running.child, end, self.input, self.max_output).map_err(lost)?;
         let talked = talk.until_the_end(until, complain).map_err(lost)?;
         match talked {
             Talked::Ended => {}
@@ -160,7 +179,8 @@ enum Talked {
 
 /// The three pipes of a program, and the news of its end.
 struct Talk<'i> {
-    end: OwnedFd,
+    pid: Pid,
+    end: Option<OwnedFd>,
     stdin: Option<std::process::ChildStdin>,
     stdout: Option<std::process::ChildStdout>,
     stderr: Option<std::process::ChildStderr>,
@@ -171,8 +191,8 @@ struct Talk<'i> {
 }
 
 impl<'i> Talk<'i> {
-    fn new(child: &mut Child, input: &'i [u8], max_output: usize) -> io::Result<Self> {
-        let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    fn new(child: &mut Child, end: Option<OwnedFd>, input: &'i [u8], max_output: usize) -> io::Result<Self> {
+        let pid = Pid::from_child(child);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         for pipe in [
             stdin.as_ref().map(AsFd::as_fd),
@@ -181,7 +201,7 @@ impl<'i> Talk<'i> {
         ] {
             pipe.map_or(Ok(()), never_wait)?;
         }
-        Ok(Self { end, stdin, stdout, stderr, input, output: Vec::new(), max_output, line: Vec::new() })
+        Ok(Self { pid, end, stdin, stdout, stderr, input, output: Vec::new(), max_output, line: Vec::new() })
     }
 
     fn until_the_end(&mut self, until: Instant, complain: &mut dyn FnMut(&str)) -> io::Result<Talked> {
@@ -209,7 +229,7 @@ impl<'i> Talk<'i> {
     /// Waits for news: of the end, of stdin, stdout and stderr. `None`: the time is over.
     fn wait(&self, until: Instant) -> io::Result<Option<[bool; 4]>> {
         let pipes: [Option<(BorrowedFd<'_>, PollFlags)>; 4] = [
-            Some((self.end.as_fd(), PollFlags::IN)),
+            self.end.as_ref().map(|end| (end.as_fd(), PollFlags::IN)),
             self.stdin.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::OUT)),
             self.stdout.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::IN)),
             self.stderr.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::IN)),
@@ -217,18 +237,21 @@ impl<'i> Talk<'i> {
         let mut watched: Vec<PollFd<'_>> =
             pipes.iter().flatten().map(|(pipe, events)| PollFd::from_borrowed_fd(*pipe, *events)).collect();
         let left = until.saturating_duration_since(Instant::now());
+        let wait = if self.end.is_some() { left } else { left.min(LOOK_AGAIN) };
         let limit = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
+            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: wait.subsec_nanos().into(),
         };
         match poll(&mut watched, Some(&limit)) {
-            Ok(0) => return Ok(None),
+            Ok(0) if wait == left => return Ok(None),
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(Some([false; 4])),
             Err(error) => return Err(error.into()),
         }
         let mut news = watched.iter().map(|pipe| !pipe.revents().is_empty());
-        Ok(Some(pipes.map(|pipe| pipe.is_some() && news.next().unwrap_or(false))))
+        let [ended, writes, reads, complains] =
+            pipes.map(|pipe| pipe.is_some() && news.next().unwrap_or(false));
+        Ok(Some([ended || self.end.is_none() && has_ended(self.pid)?, writes, reads, complains]))
     }
 
     /// Writes as much of the input as the program takes now; then, or if it does not want it, closes its stdin.
@@ -294,6 +317,21 @@ impl<'i> Talk<'i> {
             self.line.clear();
         }
     }
+}
+
+/// What tells the end of a program; `None` where the system has no such thing (Linux before 5.3, some containers).
+fn watch_end(pid: Pid) -> io::Result<Option<OwnedFd>> {
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(end) => Ok(Some(end)),
+        Err(Errno::NOSYS | Errno::PERM) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a child has ended; it can still be waited for.
+fn has_ended(pid: Pid) -> io::Result<bool> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    Ok(waitid(WaitId::Pid(pid), options)?.is_some())
 }
 
 fn can_wait(error: &io::Error) -> bool {
@@ -392,6 +430,24 @@ mod tests {
         let pid = String::from_utf8(output("sleep 1000 & echo $!", b"")).unwrap();
         let pid = pid.trim().parse().ok().and_then(Pid::from_raw).unwrap();
         assert_eq!(rustix::process::kill_process(pid, Signal::KILL), Ok(()), "it was left alone");
+    }
+
+    #[test]
+    fn its_end_is_seen_where_the_system_does_not_tell_of_it() {
+        let run = |line: &str, limit| {
+            let command = ["sh", "-c", line].map(str::to_owned);
+            let path = std::env::var_os("PATH").unwrap();
+            let variables = [("PATH".as_ref(), path.as_os_str())];
+            let (folder, max_output) = (Path::new("/"), 1000);
+            let program =
+                Program { command: &command, folder, variables: &variables, input: b"x", max_output };
+            program.run_with(|_| Ok(None), Instant::now() + limit, &mut |_| {})
+        };
+        let ended = run("cat; exec >&- 2>&-; exit 3", LONG).unwrap();
+        assert_eq!((ended.status.code(), ended.output), (Some(3), b"x".to_vec()));
+        assert!(run("sleep 1000 & echo left", LONG).is_ok());
+        let late = run("sleep 1000", Duration::from_millis(100));
+        assert!(matches!(late, Err(ProgramError::TimedOut { .. })), "{late:?}");
     }
 
     #[test]

@@ -8,10 +8,13 @@ use sha1::{Digest, Sha1};
 
 use super::calendar::Calendar;
 use super::fold::{Fold, Folded};
+use super::handler::Guard;
 use super::memory::{Limit, Past, UserMemory};
 use super::pattern::Pattern;
 use super::subject::{Captures, Subject};
+use super::words::{any_stands_in, in_order};
 use crate::clock::unix_seconds;
+use crate::wechat::message::KNOWN_TYPES;
 
 /// Tests that must all hold. They are asked in this order, so those that cost something come last.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -71,6 +74,8 @@ pub enum Test {
     OnceEvery(String, u64),
     /// The sender and all users did not get the rule more often than that.
     Limit(Limit),
+    /// Who is asked outside agrees.
+    Guard(Box<Guard>),
 }
 
 /// What is wanted of a field: all that is given.
@@ -111,11 +116,11 @@ impl Condition {
                 words.dedup();
                 Test::Text(words)
             }
-            Test::Contains(words) => Test::Contains(parts(words)),
+            Test::Contains(words) => Test::Contains(in_order(parts(words))),
             Test::Prefix(words) => Test::Prefix(parts(words)),
             Test::Suffix(words) => Test::Suffix(parts(words)),
             Test::AllOf(words) => Test::AllOf(parts(words)),
-            Test::NoneOf(words) => Test::NoneOf(parts(words)),
+            Test::NoneOf(words) => Test::NoneOf(in_order(parts(words))),
             Test::Regex(patterns) => {
                 Test::Regex(patterns.into_iter().map(|pattern| pattern.folded(fold)).collect())
             }
@@ -128,14 +133,20 @@ impl Condition {
     #[must_use]
     pub fn and(mut self, test: Test) -> Self {
         self.tests.push(test);
-        // Whoever is no candidate is not asked after in the store.
-        self.tests.sort_by_key(Test::asks_memory);
+        // Whoever is no candidate is not asked after in the store, nor outside.
+        self.tests.sort_by_key(|test| (test.asks_outside(), test.asks_memory()));
         self
     }
 
     /// Whether a test needs what is remembered.
     pub(super) fn asks_memory(&self) -> bool {
         self.tests.iter().any(Test::asks_memory)
+    }
+
+    /// Whether somebody outside has to agree.
+    #[must_use]
+    pub fn asks_outside(&self) -> bool {
+        self.tests.iter().any(Test::asks_outside)
     }
 
     /// The steps of dialogs that it asks for.
@@ -150,6 +161,24 @@ impl Condition {
     #[must_use]
     pub fn takes_all(&self) -> bool {
         self.tests.iter().all(|test| matches!(test, Test::Sent | Test::Step(_, None)))
+    }
+
+    /// Whether it holds for nothing but what a person sends.
+    #[must_use]
+    pub fn is_for_people(&self) -> bool {
+        self.tests.iter().any(|test| match test {
+            Test::Sent => true,
+            Test::Type(types) => types.iter().all(|kind| KNOWN_TYPES.contains(&kind.as_str())),
+            test => test.reads_text(),
+        })
+    }
+
+    /// The values of the session that it asks for.
+    pub fn session_values(&self) -> impl Iterator<Item = &str> {
+        self.tests.iter().filter_map(|test| match test {
+            Test::Session(field) => Some(field.path.as_str()),
+            _ => None,
+        })
     }
 
     /// The limits that hold for all users together.
@@ -240,9 +269,24 @@ impl<'m> Found<'m> {
 }
 
 impl Test {
+    /// Whether it looks at a text.
+    pub(super) fn reads_text(&self) -> bool {
+        matches!(
+            self,
+            Self::Text(_)
+                | Self::Contains(_)
+                | Self::Prefix(_)
+                | Self::Suffix(_)
+                | Self::AllOf(_)
+                | Self::NoneOf(_)
+                | Self::Regex(_)
+        )
+    }
+
     /// Whether it looks at more than what was sent.
     fn is_circumstantial(&self) -> bool {
         self.asks_memory()
+            || self.asks_outside()
             || matches!(
                 self,
                 Self::Field(_)
@@ -258,9 +302,7 @@ impl Test {
     fn holds<'m>(&self, subject: &Subject<'m>, text: Option<&Folded<'m>>, found: &mut Found<'m>) -> bool {
         let any =
             |names: &[String], name: Option<&str>| names.iter().any(|known| Some(known.as_str()) == name);
-        let holds_any = |words: &[String]| {
-            text.is_some_and(|text| words.iter().any(|word| text.text().contains(word.as_str())))
-        };
+        let holds_any = |words: &[String]| text.is_some_and(|text| any_stands_in(words, text.text()));
         match self {
             // There may be thousands in one list; they are sorted.
             Self::Text(words) => text
@@ -298,6 +340,9 @@ impl Test {
                 (*from..*until).contains(&now)
             }
             Self::Calendar(calendar) => calendar.holds(subject.circumstance.now),
+            Self::Guard(guard) => {
+                subject.outside().is_some_and(|outside| outside.agrees(guard, &found.captures))
+            }
             stored => subject.past().is_some_and(|past| stored.holds_of(past, subject.circumstance.now)),
         }
     }
@@ -316,6 +361,10 @@ impl Test {
             Self::Limit(limit) => limit.holds(past, now),
             _ => false,
         }
+    }
+
+    fn asks_outside(&self) -> bool {
+        matches!(self, Self::Guard(_))
     }
 
     fn asks_memory(&self) -> bool {
@@ -354,7 +403,7 @@ impl Field {
     fn holds_value(&self, value: Option<&serde_json::Value>) -> bool {
         let Some(value) = value else { return false };
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let number = || text.trim().parse::<f64>().ok();
+        let number = || number(text.trim());
         (self.equals.is_empty() || self.equals.contains(&text))
             && self.min.is_none_or(|min| number().is_some_and(|number| number >= min))
             && self.max.is_none_or(|max| number().is_some_and(|number| number <= max))
@@ -363,12 +412,17 @@ impl Field {
 
     fn holds<'m>(&self, subject: &Subject<'m>, found: &mut Found<'m>) -> bool {
         let Some(value) = subject.field(&self.path) else { return false };
-        let number = || value.parse::<f64>().ok();
+        let number = || number(value);
         (self.equals.is_empty() || self.equals.iter().any(|known| known == value))
             && self.min.is_none_or(|min| number().is_some_and(|number| number >= min))
             && self.max.is_none_or(|max| number().is_some_and(|number| number <= max))
             && (self.regex.is_empty() || found.take_from(value, &self.regex))
     }
+}
+
+/// A number as people write it; `inf` is none.
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 impl Area {
@@ -385,7 +439,8 @@ impl Area {
         let (here, there) = (self.latitude.to_radians(), latitude.to_radians());
         let haversine =
             half(self.latitude, latitude) + here.cos() * there.cos() * half(self.longitude, longitude);
-        2.0 * EARTH_RADIUS * haversine.sqrt().asin()
+        // At the other end of the earth it may be a little more than 1.
+        2.0 * EARTH_RADIUS * haversine.min(1.0).sqrt().asin()
     }
 }
 
@@ -529,7 +584,7 @@ mod tests {
     #[test]
     fn any_field_can_be_asked_for() {
         let fields = "<MsgType>event</MsgType><Event>location_select</Event>\
-            <SendLocationInfo><Label> 海珠区 </Label><Scale>16</Scale></SendLocationInfo>";
+            <SendLocationInfo><Label> 海珠区 </Label><Scale>16</Scale><Note>inf</Note></SendLocationInfo>";
         let field = |name: &str| Field { path: format!("SendLocationInfo/{name}"), ..Field::default() };
         let pattern = Pattern::new("(?<d>.)区".to_owned());
         for (test, holds) in [
@@ -540,6 +595,8 @@ mod tests {
             (Field { min: Some(16.0), max: Some(16.5), ..field("Scale") }, true),
             (Field { min: Some(16.5), ..field("Scale") }, false),
             (Field { max: Some(1.0), ..field("Label") }, false),
+            (Field { min: Some(1.0), ..field("Note") }, false),
+            (Field { max: Some(1.0), ..field("Note") }, false),
             (Field { regex: vec![pattern], equals: words(&["海珠区"]), ..field("Label") }, true),
         ] {
             let shown = format!("{test:?}");
@@ -560,6 +617,12 @@ mod tests {
             assert!(!meets(area(5900.0), fields));
         }
         assert!(!meets(area(6e6), "<MsgType>location</MsgType><Location_X>x</Location_X>"));
+        // On the other side of the earth.
+        let whole = Test::Near(vec![Area { latitude: 19.9, longitude: 0.1, radius: 20_100_000.0 }]);
+        assert!(meets(
+            whole,
+            "<MsgType>location</MsgType><Location_X>-19.9</Location_X><Location_Y>-179.9</Location_Y>"
+        ));
         // Across the date line.
         let fiji = Test::Near(vec![Area { latitude: -17.0, longitude: 179.9, radius: 30_000.0 }]);
         assert!(meets(

@@ -1,11 +1,13 @@
 //! Why a rule meets a message or does not. What is told here is what the matching itself asked.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::condition::{Area, Condition, Field, Test, lot};
 use super::engine::china_time;
 use super::fold::{Fold, Folded};
+use super::handler::GuardBy;
 use super::memory::{Limit, Period};
 use super::pattern::Pattern;
 use super::subject::{Circumstance, Subject};
@@ -14,6 +16,9 @@ use crate::wechat::message::Message;
 
 /// So many words of a list are shown.
 const SHOWN: usize = 5;
+
+/// So many letters of a text are shown.
+const SHOWN_LETTERS: usize = 60;
 
 /// What became of one rule when a message came.
 #[derive(Debug)]
@@ -124,6 +129,10 @@ fn written(test: &Test) -> String {
         Test::First => "when.first = true".to_owned(),
         Test::OnceEvery(_, seconds) => format!("once_every = \"{seconds}s\""),
         Test::Limit(limit) => written_limit(limit),
+        Test::Guard(guard) => match &guard.by {
+            GuardBy::Exec(exec) => format!("when.exec = {:?}", exec.command),
+            GuardBy::Http(http) => format!("when.http = {:?}", http.url),
+        },
         Test::Calendar(calendar) => {
             let parts = [
                 ("hours", calendar.hours.iter().map(ToString::to_string).collect::<Vec<_>>()),
@@ -212,7 +221,7 @@ fn percent(share: u64) -> String {
 /// What a test of `condition` looked at.
 fn seen(test: &Test, condition: &Condition, subject: &Subject<'_>) -> String {
     let the_text = |part: for<'f> fn(&'f Folded<'_>) -> &'f str| match subject.folded(condition.fold) {
-        Some(folded) => format!("the text{} is {:?}", as_folded(condition.fold), part(folded)),
+        Some(folded) => format!("the text{} is {:?}", as_folded(condition.fold), shortened(part(folded))),
         None => "there is no text".to_owned(),
     };
     match test {
@@ -243,6 +252,8 @@ fn seen(test: &Test, condition: &Condition, subject: &Subject<'_>) -> String {
         Test::Share(_) => format!("the sender's place is {}%", percent(lot(subject.from_user))),
         Test::Valid(..) => format!("it is {} in China", china_time(subject.circumstance.now)),
         Test::Calendar(calendar) => format!("it is {}", calendar.shown(subject.circumstance.now)),
+        Test::Guard(_) if subject.circumstance.outside.is_some() => "it was asked".to_owned(),
+        Test::Guard(_) => "nobody is asked here".to_owned(),
         Test::Step(..) | Test::Session(_) | Test::First | Test::OnceEvery(..) | Test::Limit(_) => {
             remembered(test, subject)
         }
@@ -271,6 +282,14 @@ fn remembered(test: &Test, subject: &Subject<'_>) -> String {
         }
         _ if user.is_known => "the user wrote before".to_owned(),
         _ => "the user never wrote before".to_owned(),
+    }
+}
+
+/// The beginning of a long text: each rule tells what it looked at.
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN_LETTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }
 

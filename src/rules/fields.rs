@@ -30,6 +30,12 @@ pub fn snake_case(element: &str) -> String {
     }
 }
 
+/// The fields of a message as templates see them, for who reads JSON.
+#[must_use]
+pub fn message_value(message: &Message<'_>) -> impl serde::Serialize + use<> {
+    to_value(message.fields())
+}
+
 /// The names of all fields that messages are known to have.
 #[must_use]
 pub fn known_fields() -> Vec<String> {

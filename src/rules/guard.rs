@@ -2,7 +2,7 @@
 //! index finds the few rules that are worth a look.
 
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind};
 
 use super::condition::{Condition, Test};
 use super::fold::Fold;
@@ -18,6 +18,8 @@ pub(super) enum Key {
     Whole(Fold, String),
     /// This is part of the text, folded so; never empty.
     Part(Fold, String),
+    /// There is a digit in the text, folded so, whichever.
+    Digit(Fold),
     /// This is the event, in small letters.
     Event(String),
     /// This is the `EventKey`.
@@ -50,9 +52,7 @@ fn keys_of_test(test: &Test, fold: Fold) -> Option<(u8, Vec<Key>)> {
             (1, parts(std::slice::from_ref(longest))?)
         }
         Test::Contains(words) | Test::Prefix(words) | Test::Suffix(words) => (1, parts(words)?),
-        Test::Regex(patterns) => {
-            (2, pieces_of_any(patterns)?.into_iter().map(|piece| Key::Part(fold, piece)).collect())
-        }
+        Test::Regex(patterns) => (2, pieces_of_any(patterns)?.into_iter().map(|it| it.key(fold)).collect()),
         Test::From(openids) => (3, all(openids, &Key::From)),
         Test::Event(events) => (4, all(events, &|event| Key::Event(event.to_ascii_lowercase()))),
         Test::Type(types) => (5, all(types, &Key::Type)),
@@ -69,48 +69,92 @@ fn keys_of_test(test: &Test, fold: Fold) -> Option<(u8, Vec<Key>)> {
         | Test::Session(_)
         | Test::First
         | Test::OnceEvery(..)
-        | Test::Limit(_) => return None,
+        | Test::Limit(_)
+        | Test::Guard(_) => return None,
     })
 }
 
-fn pieces_of_any(patterns: &[Pattern]) -> Option<Vec<String>> {
+/// What stands in every text that an expression finds something in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Piece {
+    /// These letters.
+    Letters(String),
+    /// One of the digits of all scripts: the `\d` of so many expressions.
+    Digit,
+}
+
+impl Piece {
+    fn key(self, fold: Fold) -> Key {
+        match self {
+            Self::Letters(letters) => Key::Part(fold, letters),
+            Self::Digit => Key::Digit(fold),
+        }
+    }
+
+    /// How much it says.
+    fn len(&self) -> usize {
+        match self {
+            Self::Letters(letters) => letters.len(),
+            Self::Digit => 0,
+        }
+    }
+
+    fn folded(&self, fold: Fold) -> Self {
+        match self {
+            Self::Letters(letters) => Self::Letters(fold.part(letters)),
+            Self::Digit => Self::Digit,
+        }
+    }
+}
+
+fn pieces_of_any(patterns: &[Pattern]) -> Option<Vec<Piece>> {
     let mut all = patterns.iter().map(pieces_of).collect::<Option<Vec<_>>>()?.concat();
     all.sort_unstable();
     all.dedup();
     bounded(all)
 }
 
-/// Texts of which every match of a pattern holds at least one, folded as the texts are that it looks at.
-fn pieces_of(pattern: &Pattern) -> Option<Vec<String>> {
+/// Pieces of which every match of a pattern holds at least one, folded as the texts are that it looks at.
+fn pieces_of(pattern: &Pattern) -> Option<Vec<Piece>> {
     let fold = pattern.fold();
     // As if case mattered: each letter is folded below, which does the same for all that differ in case alone.
     let hir = ParserBuilder::new().build().parse(&fold.expression(pattern.source())).ok()?;
-    Some(pieces(&hir)?.iter().map(|piece| fold.part(piece)).collect())
+    Some(pieces(&hir)?.iter().map(|piece| piece.folded(fold)).collect())
 }
 
-fn bounded(pieces: Vec<String>) -> Option<Vec<String>> {
+fn bounded(pieces: Vec<Piece>) -> Option<Vec<Piece>> {
     (1..=MAX_PIECES).contains(&pieces.len()).then_some(pieces)
 }
 
-/// Texts of which every match holds at least one; `None` if there are no such, or too many.
-fn pieces(hir: &Hir) -> Option<Vec<String>> {
+/// Pieces of which every match holds at least one; `None` if there are no such, or too many.
+fn pieces(hir: &Hir) -> Option<Vec<Piece>> {
     let found = match hir.kind() {
-        HirKind::Literal(literal) => vec![String::from_utf8(literal.0.to_vec()).ok()?],
-        HirKind::Class(Class::Unicode(class)) => {
-            let letters = class.iter().flat_map(|range| range.start()..=range.end());
-            letters.take(MAX_PIECES + 1).map(String::from).collect()
-        }
+        HirKind::Literal(literal) => vec![Piece::Letters(String::from_utf8(literal.0.to_vec()).ok()?)],
+        HirKind::Class(Class::Unicode(class)) => pieces_of_class(class),
         HirKind::Capture(group) => pieces(&group.sub)?,
         HirKind::Repetition(repetition) if repetition.min > 0 => pieces(&repetition.sub)?,
         // All parts must be there: the one whose shortest piece is longest says most.
         HirKind::Concat(parts) => {
-            let shortest = |pieces: &Vec<String>| pieces.iter().map(String::len).min();
+            let shortest = |pieces: &Vec<Piece>| pieces.iter().map(Piece::len).min();
             parts.iter().filter_map(pieces).max_by_key(shortest)?
         }
         HirKind::Alternation(parts) => parts.iter().map(pieces).collect::<Option<Vec<_>>>()?.concat(),
         _ => return None,
     };
     bounded(found)
+}
+
+fn pieces_of_class(class: &ClassUnicode) -> Vec<Piece> {
+    let letters = || class.iter().flat_map(|range| range.start()..=range.end());
+    if letters().next().is_some() && letters().all(is_digit) {
+        return vec![Piece::Digit];
+    }
+    letters().take(MAX_PIECES + 1).map(|letter| Piece::Letters(letter.into())).collect()
+}
+
+/// Whether it is a digit or another number: what is one still is one once it is folded.
+pub(super) fn is_digit(letter: char) -> bool {
+    letter.is_numeric()
 }
 
 #[cfg(test)]
@@ -137,7 +181,6 @@ mod tests {
             (Fold::Off, "(cat|dog)s?", Some(&["cat", "dog"])),
             (Fold::Off, "(?i)ok", Some(&["K", "k", "\u{212A}"])),
             (Fold::Off, r"x{2,}y*", Some(&["x"])),
-            (Fold::Off, r"^\d+$", None),
             (Fold::Off, "a?", None),
             (Fold::Off, "cat|", None),
             (Fold::On, "ＯＲＤＥＲ：?", Some(&["order"])),
@@ -148,6 +191,21 @@ mod tests {
             let expected = expected
                 .map(|pieces| pieces.iter().map(|&piece| Key::Part(fold, piece.to_owned())).collect());
             assert_eq!(keys_of(fold, vec![regex(source)]), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn digits_are_known_as_such() {
+        for source in [r"^\d+$", "[0-9]{6}", "(?<n>[1-3]|[٠-٩])"] {
+            assert_eq!(keys_of(Fold::On, vec![regex(source)]), Some(vec![Key::Digit(Fold::On)]), "{source}");
+        }
+        assert_eq!(keys_of(Fold::On, vec![regex(r"\d+a")]), Some(vec![Key::Part(Fold::On, "a".to_owned())]));
+        for source in [r"\d*", r"[\da-z.]\w", r"\D", "[^0-9]"] {
+            assert_eq!(keys_of(Fold::On, vec![regex(source)]), None, "{source}");
+        }
+        for digit in (0..=0x10_FFFF).filter_map(char::from_u32).filter(|&letter| is_digit(letter)) {
+            let folded = Fold::Script.part(&digit.to_string());
+            assert!(folded.chars().all(is_digit), "{digit}");
         }
     }
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::fold::Fold;
-use super::guard::Key;
+use super::guard::{Key, is_digit};
 use super::subject::Subject;
 
 /// So many letters of a part at most are looked up: parts that share them are told apart by their rules.
@@ -30,6 +30,11 @@ fn whole(fold: Fold) -> Kind {
 /// So many letters in a row, from 1 to [`GRAM`].
 fn gram(fold: Fold, letters: usize) -> Kind {
     8 + Kind::try_from(fold as usize * GRAM + letters.min(GRAM) - 1).unwrap_or(0)
+}
+
+/// A digit.
+fn digit(fold: Fold) -> Kind {
+    20 + fold as Kind
 }
 
 /// The index as it lies in memory or in a file: which kinds there are; how many buckets; where each bucket begins, and
@@ -59,6 +64,7 @@ impl Index<'_> {
                     Key::Menu(key) => enter(EVENT_KEY, key),
                     Key::From(openid) => enter(FROM, openid),
                     Key::Type(name) => enter(TYPE, name),
+                    Key::Digit(fold) => enter(digit(*fold), ""),
                     Key::Part(fold, part) => {
                         let gram = grams.rarest(*fold, part);
                         enter(self::gram(*fold, gram.chars().count()), gram);
@@ -93,10 +99,13 @@ impl Index<'_> {
 
     fn look_up_text(self, fold: Fold, subject: &Subject<'_>, found: &mut Vec<u32>) {
         let lengths = (1..=GRAM).filter(|&letters| self.has(gram(fold, letters)));
-        if !self.has(whole(fold)) && lengths.clone().next().is_none() {
+        if !self.has(whole(fold)) && !self.has(digit(fold)) && lengths.clone().next().is_none() {
             return;
         }
         let Some(text) = subject.folded(fold) else { return };
+        if text.text().contains(is_digit) {
+            self.look_up(digit(fold), "", found);
+        }
         self.look_up(whole(fold), text.whole(), found);
         for letters in lengths {
             grams(text.text(), letters)
@@ -211,7 +220,9 @@ mod tests {
             None,
             Some(vec![Key::Event("click".to_owned())]),
             Some(vec![Key::Type("text".to_owned())]),
+            Some(vec![Key::Digit(Fold::On)]),
         ];
+        assert_eq!(candidates(&rules, "no. ７"), [3, 5, 6]);
         assert_eq!(candidates(&rules, "AB!"), [0, 3, 5]);
         assert_eq!(candidates(&rules, "abcd"), [1, 3, 5]);
         assert_eq!(candidates(&rules, "天bcd"), [1, 2, 3, 5]);

@@ -6,6 +6,14 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+/// A text of which nobody knows who wrote it, as one that makes no links.
+#[must_use]
+pub fn linkless(text: &str) -> String {
+    let mut patchwork = Patchwork::with_capacity(text.len());
+    patchwork.push_foreign(text);
+    patchwork.into_text()
+}
+
 /// A text made of the operator's own words and of values, whose writers nobody knows.
 #[derive(Debug, Default)]
 pub(super) struct Patchwork {

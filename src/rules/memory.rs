@@ -225,8 +225,9 @@ impl Count {
 }
 
 impl Period {
-    /// When a period ends that is on, or begins, now.
-    fn end(&self, now: SystemTime) -> u64 {
+    /// When a period ends that is on, or begins, now: in Unix seconds.
+    #[must_use]
+    pub fn end(&self, now: SystemTime) -> u64 {
         match self {
             Self::Day(zone) => zone.end_of_day(now),
             Self::Seconds(seconds) => unix_seconds(now).saturating_add(*seconds),

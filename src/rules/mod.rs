@@ -24,6 +24,7 @@ mod stored;
 mod subject;
 mod tables;
 mod template;
+mod words;
 
 pub use action::{Action, ActionError, ArticleTemplate};
 pub use blocked::{Blocked, Measure};
@@ -31,14 +32,15 @@ pub use calendar::{Calendar, Dates, Hours, Weekdays, Zone};
 pub use choice::{Choice, Chooser};
 pub use condition::{Area, Condition, Field, Test};
 pub use explain::{Asked, Tried, Verdict};
-pub use fields::{known_fields, snake_case};
+pub use fields::{known_fields, message_value, snake_case};
 pub use fold::Fold;
-pub use handler::{Exec, Handler, Handling, Late};
+pub use handler::{Backend, Cache, Exec, Guard, GuardBy, Handler, Handling, Http, Late, Output, Secure};
+pub use markup::linkless;
 pub use media::{MediaFile, MediaId, MediaKind, MediaLibrary, NoLibrary};
 pub use memory::{Count, Limit, Past, Period, Sequel, SessionFull, Setting, Turn, UserMemory};
 pub use pattern::{Pattern, PatternError};
 pub use shadow::Shadow;
-pub use subject::{Captures, Circumstance, Subject};
+pub use subject::{Captures, Circumstance, Nobody, Outside, Subject};
 pub use tables::{MAX_TABLE, Rows, Table, Tables};
 pub use template::{BUILT_IN_NAMES, Scope, Session, Template, TemplateError};
 
@@ -282,6 +284,11 @@ impl Rules {
         (0..self.source.len()).filter_map(|number| self.source.get(number))
     }
 
+    /// The same, and those that are switched off.
+    pub fn all(&self) -> impl Iterator<Item = Arc<Rule>> {
+        self.iter().chain(self.disabled.iter().map(|(_, rule)| Arc::clone(rule)))
+    }
+
     /// Whether there are none, not even a default.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -342,7 +349,8 @@ impl Source {
 }
 
 impl Matches<'_, '_> {
-    /// Whether there was no way to say more, as a condition needs the past and there is none to ask.
+    /// Whether there was no way to say more, as a condition needs the past, or somebody outside, and there is
+    /// none to ask.
     #[must_use]
     pub fn lack_past(&self) -> bool {
         self.subject.lacks_past()

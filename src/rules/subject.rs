@@ -1,12 +1,14 @@
 //! What conditions look at, and what they cut out of it.
 
 use std::cell::{Cell, OnceCell};
+use std::fmt;
 use std::time::SystemTime;
 
 use super::fold::{Fold, Folded};
+use super::handler::Guard;
 use super::memory::Past;
 use crate::wechat::event::key_without_prefix;
-use crate::wechat::message::{Content, Message};
+use crate::wechat::message::{Content, KNOWN_TYPES, Message};
 use crate::wechat::xml::Element;
 
 /// What conditions may ask beyond the message itself. Nothing of it is looked at before a condition asks, so what costs
@@ -17,13 +19,31 @@ pub struct Circumstance<'p> {
     pub now: SystemTime,
     /// What was before; `None` where nobody may be asked: rules are found up to the first that would ask.
     pub past: Option<&'p dyn Past>,
+    /// Programs and servers that guard rules; `None` where nobody may be asked, as with `past`.
+    pub outside: Option<&'p dyn Outside>,
+}
+
+/// Who asks the programs and servers that guard rules.
+pub trait Outside: fmt::Debug {
+    /// Whether they agree that a rule meets the message, out of which it cut `captures` so far. What fails is a no.
+    fn agrees(&self, guard: &Guard, captures: &Captures<'_>) -> bool;
 }
 
 impl Circumstance<'_> {
-    /// At this time, without a past.
+    /// At this time, without a past, and nobody to ask.
     #[must_use]
     pub fn at(now: SystemTime) -> Self {
-        Self { now, past: None }
+        Self { now, past: None, outside: None }
+    }
+}
+
+/// Where programs and servers cannot be asked: they do not agree.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+impl Outside for Nobody {
+    fn agrees(&self, _guard: &Guard, _captures: &Captures<'_>) -> bool {
+        false
     }
 }
 
@@ -43,7 +63,7 @@ pub struct Subject<'m> {
     /// Whether a person sent it, and it is of a kind that we know: nobody waits for an answer to anything else.
     pub(super) is_sent: bool,
     pub(super) circumstance: Circumstance<'m>,
-    /// Whether a past was asked for that is not there.
+    /// Whether a past, or somebody outside, was asked for that is not there.
     lacks_past: Cell<bool>,
     fields: Option<&'m Element<'m>>,
     /// One for each [`Fold`], made when it is first asked for.
@@ -75,6 +95,12 @@ impl<'m> Subject<'m> {
         Self { is_sent: true, ..Self::bare(Some(text), "text", Circumstance::at(SystemTime::UNIX_EPOCH)) }
     }
 
+    /// A message of this type that nobody sent.
+    pub(super) fn of_type(kind: &'m str) -> Self {
+        let is_sent = KNOWN_TYPES.contains(&kind);
+        Self { is_sent, ..Self::bare(None, kind, Circumstance::at(SystemTime::UNIX_EPOCH)) }
+    }
+
     /// An event that did not happen.
     pub(super) fn of_event(event: &'m str, key: Option<&'m str>) -> Self {
         let bare = Self::bare(None, "event", Circumstance::at(SystemTime::UNIX_EPOCH));
@@ -102,7 +128,13 @@ impl<'m> Subject<'m> {
         self.circumstance.past
     }
 
-    /// Whether a past was asked for that is not there.
+    /// Who asks outside, if anybody may.
+    pub(super) fn outside(&self) -> Option<&'m dyn Outside> {
+        self.lacks_past.set(self.lacks_past.get() || self.circumstance.outside.is_none());
+        self.circumstance.outside
+    }
+
+    /// Whether a past, or somebody outside, was asked for that is not there.
     pub(super) fn lacks_past(&self) -> bool {
         self.lacks_past.get()
     }

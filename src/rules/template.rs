@@ -88,6 +88,14 @@ enum Segment {
 #[error("{}", .0.detail().map_or_else(|| .0.kind().to_string(), |detail| format!("{}: {detail}", .0.kind())))]
 pub struct TemplateError(#[from] minijinja::Error);
 
+impl TemplateError {
+    /// The line of the template, from 1, if it is known.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        self.0.line()
+    }
+}
+
 impl Template {
     /// A template; [`Template::names`] tells whether it can be filled in.
     #[must_use]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::wechat::xml;
 
-const NOW: Circumstance = Circumstance { now: UNIX_EPOCH, past: None };
+const NOW: Circumstance = Circumstance { now: UNIX_EPOCH, past: None, outside: None };
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
@@ -141,6 +141,15 @@ fn names_say_what_a_rule_is_and_where() {
     assert_eq!(named(Role::Rule(3), Some("r/a.toml")).label(), "rule 3 `n` (r/a.toml, line 7)");
 }
 
+/// The lines of the rules that others hide, the words that others answer, and the line of the one that hides all.
+fn shadows(rules: &Rules) -> Vec<(usize, String, Option<usize>)> {
+    let shown = |shadow: &Shadow| {
+        let words: Vec<_> = shadow.words.iter().map(|(word, by)| format!("{word}: {}", by.line)).collect();
+        (shadow.hidden.line, words.join(", "), shadow.whole.as_ref().map(|by| by.line))
+    };
+    rules.shadows().iter().map(shown).collect()
+}
+
 #[test]
 fn rules_that_others_hide_are_found() {
     let conditions = [
@@ -158,15 +167,7 @@ fn rules_that_others_hide_are_found() {
         folded(vec![Test::Suffix(words(&["好吗"]))]),
     ];
     let rules = Rules::new((1..).zip(conditions).map(|(number, when)| rule(number, when)).collect());
-    let found: Vec<_> = rules
-        .shadows()
-        .iter()
-        .map(|shadow| {
-            let words: Vec<_> =
-                shadow.words.iter().map(|(word, by)| format!("{word}: {}", by.line)).collect();
-            (shadow.hidden.line, words.join(", "), shadow.whole.as_ref().map(|by| by.line))
-        })
-        .collect();
+    let found = shadows(&rules);
     let expected = [
         (2, "天气预报: 1", None),
         (4, "查天气: 1", Some(1)),
@@ -175,6 +176,70 @@ fn rules_that_others_hide_are_found() {
         (10, "xxx: 8", Some(8)),
     ];
     assert_eq!(found, expected.map(|(line, words, whole)| (line, words.to_owned(), whole)));
+}
+
+#[test]
+fn a_rule_that_asks_less_hides_those_that_ask_more() {
+    let kind = |kinds: &[&str]| Test::Type(words(kinds));
+    let conditions = [
+        folded(vec![kind(&["text"])]),
+        folded(vec![Test::Text(words(&["a"]))]),
+        folded(vec![kind(&["image", "video"])]),
+        folded(vec![kind(&["image"]), Test::From(words(&["o"]))]),
+        folded(vec![kind(&["video", "link"])]),
+        folded(vec![Test::Regex(vec![Pattern::new("x".to_owned())]), Test::From(words(&["o"]))]),
+        folded(vec![
+            Test::Share(5),
+            Test::Regex(vec![Pattern::new("x".to_owned())]),
+            Test::From(words(&["o"])),
+        ]),
+        folded(vec![Test::Text(words(&["b"])), Test::Step("s".to_owned(), None)]),
+        folded(vec![Test::Text(words(&["c", "b"])), Test::Step("s".to_owned(), None)]),
+        folded(vec![Test::Text(words(&["b"])), Test::Step("t".to_owned(), None)]),
+        folded(vec![Test::Sent, Test::Share(7)]),
+        folded(vec![Test::Sent]),
+        folded(vec![Test::Near(Vec::new())]),
+        folded(vec![kind(&["location"]), Test::Near(Vec::new())]),
+        folded(vec![Test::NoneOf(words(&["d"]))]),
+        folded(vec![Test::Event(words(&["subscribe"]))]),
+    ];
+    let mut rules: Vec<_> = (1..).zip(conditions).map(|(number, when)| rule(number, when)).collect();
+    let fallback = |role, line, test| Rule { role, ..rule(line, Condition::new(Fold::Off, vec![test])) };
+    rules.push(fallback(Role::Welcome, 17, Test::Event(words(&["subscribe"]))));
+    rules.push(fallback(Role::Unfollow, 18, Test::Event(words(&["unsubscribe"]))));
+    rules.push(fallback(Role::DefaultOf("image".to_owned()), 19, kind(&["image"])));
+    rules.push(fallback(Role::Default, 20, Test::Sent));
+    let expected = [
+        // Spoken, it comes to the second.
+        (2, "a: 1", None),
+        (4, "image: 3", Some(3)),
+        (5, "video: 3", None),
+        (7, "", Some(6)),
+        (8, "b: 1", None),
+        (9, "b: 1, c: 1", None),
+        (10, "b: 1", None),
+        (14, "", Some(13)),
+        (15, "", Some(12)),
+        (17, "", Some(16)),
+        (19, "", Some(12)),
+        (20, "", Some(12)),
+    ];
+    assert_eq!(
+        shadows(&Rules::new(rules)),
+        expected.map(|(line, words, whole)| (line, words.to_owned(), whole))
+    );
+}
+
+#[test]
+fn in_a_step_its_own_rules_hide_each_other() {
+    let step = |name: &str| Test::Step(name.to_owned(), None);
+    let conditions = [
+        folded(vec![Test::Contains(words(&["b"])), step("s")]),
+        folded(vec![Test::Text(words(&["c", "ab"])), step("s")]),
+        folded(vec![Test::Text(words(&["ab"])), step("t")]),
+    ];
+    let rules = Rules::new((1..).zip(conditions).map(|(number, when)| rule(number, when)).collect());
+    assert_eq!(shadows(&rules), [(2, "ab: 1".to_owned(), None)]);
 }
 
 // --- The same by brute force --------------------------------------------------------------------------------------
@@ -252,6 +317,7 @@ fn plain(text: &str, fold: bool) -> String {
         'Ｂ' | 'B' => 'b',
         '！' => '!',
         '（' => '(',
+        '７' => '7',
         other => other,
     };
     if fold { text.chars().map(letter).collect() } else { text.to_owned() }
@@ -297,7 +363,7 @@ fn some_words() -> impl Strategy<Value = Vec<String>> {
 
 fn naive_test() -> impl Strategy<Value = NaiveTest> {
     let names = || proptest::collection::vec("CLICK|click|SCAN", 1..3);
-    let sources = r"(\^?[aB天Ａ（]{1,2}(\(b\|[天a]\)|\[aB\]|\.)?[*+?]?){1,3}\$?";
+    let sources = r"(\^?(\\d|[aB天Ａ（]{1,2})(\(b\|[天a]\)|\[aB\]|\.)?[*+?]?){1,3}\$?";
     prop_oneof![
         4 => some_words().prop_map(NaiveTest::Text),
         3 => some_words().prop_map(NaiveTest::Contains),
@@ -321,7 +387,7 @@ fn naive_rules() -> impl Strategy<Value = Vec<Naive>> {
 
 fn sent() -> impl Strategy<Value = Sent> {
     prop_oneof![
-        6 => "[abAＡ天气（! ]{0,6}".prop_map(Sent::Text),
+        6 => "[abAＡ天气（! 7７]{0,6}".prop_map(Sent::Text),
         1 => ("CLICK|SCAN|scan", "[abc]").prop_map(|(event, key)| Sent::Event(event, key)),
     ]
 }

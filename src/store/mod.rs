@@ -4,6 +4,7 @@
 //! else does what at the same time, and a process that dies between two of them leaves nothing that does not end by
 //! itself: everything has a life time.
 
+mod gate;
 pub mod redis;
 pub mod sqlite;
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::xml::{self, XmlError, push_cdata};
+use super::xml::{self, Element, XmlError, push_cdata};
 
 /// A reply. All media belong to the same account, temporary or permanent.
 ///
@@ -93,6 +93,54 @@ impl Reply {
     /// A reply of text.
     pub fn text(content: impl Into<String>) -> Self {
         Self::Text { content: content.into() }
+    }
+
+    /// Reads a reply that another server wrote, of the kinds that there are. What it leaves out is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplyXmlError::Element`] if its kind is none of them, or lacks what it cannot be without.
+    pub fn from_xml(root: &Element<'_>) -> Result<Self, ReplyXmlError> {
+        let group = |name: &'static str| root.child(name).ok_or(ReplyXmlError::Element(name));
+        match root.child_text("MsgType").map(str::trim).unwrap_or_default() {
+            "text" => Ok(Self::Text { content: required(root, "Content")?.to_owned() }),
+            "image" => Ok(Self::Image { media_id: media_id(group("Image")?, "MediaId")? }),
+            "voice" => Ok(Self::Voice { media_id: media_id(group("Voice")?, "MediaId")? }),
+            "video" => {
+                let video = group("Video")?;
+                let (title, description) = (optional(video, "Title"), optional(video, "Description"));
+                Ok(Self::Video { media_id: media_id(video, "MediaId")?, title, description })
+            }
+            "music" => {
+                let music = group("Music")?;
+                Ok(Self::Music {
+                    title: optional(music, "Title"),
+                    description: optional(music, "Description"),
+                    music_url: optional(music, "MusicUrl"),
+                    hq_music_url: optional(music, "HQMusicUrl"),
+                    // Bots that leave it out have always got through.
+                    thumb_media_id: optional(music, "ThumbMediaId").trim().to_owned(),
+                })
+            }
+            "news" => {
+                let articles: Vec<_> =
+                    group("Articles")?.children_named("item").map(Article::from_xml).collect();
+                if articles.is_empty() {
+                    Err(ReplyXmlError::Element("item"))
+                } else {
+                    Ok(Self::News { articles })
+                }
+            }
+            "transfer_customer_service" => {
+                let kf_account = root.child("TransInfo").map(|info| optional(info, "KfAccount"));
+                let kf_account = kf_account.map(|account| account.trim().to_owned());
+                Ok(Self::TransferCustomerService {
+                    kf_account: kf_account.filter(|account| !account.is_empty()),
+                })
+            }
+            "transfer_biz_ai_ivr" => Ok(Self::TransferBizAiIvr),
+            _ => Err(ReplyXmlError::Element("MsgType")),
+        }
     }
 
     /// The kind on the wire.
@@ -185,9 +233,31 @@ impl Reply {
 }
 
 impl Article {
+    fn from_xml(item: &Element<'_>) -> Self {
+        Self {
+            title: optional(item, "Title"),
+            description: optional(item, "Description"),
+            pic_url: optional(item, "PicUrl"),
+            url: optional(item, "Url"),
+        }
+    }
+
     fn bytes(&self) -> usize {
         self.title.len() + self.description.len() + self.pic_url.len() + self.url.len() + 160
     }
+}
+
+fn required<'r>(element: &'r Element<'_>, name: &'static str) -> Result<&'r str, ReplyXmlError> {
+    element.child(name).map(|child| child.text.as_ref()).ok_or(ReplyXmlError::Element(name))
+}
+
+fn optional(element: &Element<'_>, name: &'static str) -> String {
+    required(element, name).unwrap_or_default().to_owned()
+}
+
+fn media_id(element: &Element<'_>, name: &'static str) -> Result<String, ReplyXmlError> {
+    let media_id = required(element, name)?.trim();
+    if media_id.is_empty() { Err(ReplyXmlError::Element(name)) } else { Ok(media_id.to_owned()) }
 }
 
 fn push_articles(xml: &mut String, articles: &[Article]) {
@@ -241,9 +311,22 @@ fn push_tag(xml: &mut String, start: &str, name: &str) {
 /// expected value.
 pub fn check_xml(xml: &str, to_user: &str, msg_type: &str) -> Result<(), ReplyXmlError> {
     let root = xml::parse_text(xml)?;
-    for (name, expected) in [("ToUserName", to_user), ("MsgType", msg_type)] {
+    expect(&root, [("ToUserName", to_user), ("MsgType", msg_type)])
+}
+
+/// Whether a reply that another server wrote is for `to_user` and in the name of `from_user`.
+///
+/// # Errors
+///
+/// [`ReplyXmlError::Element`] if one of them is not there exactly once.
+pub fn check_names(root: &Element<'_>, to_user: &str, from_user: &str) -> Result<(), ReplyXmlError> {
+    expect(root, [("ToUserName", to_user), ("FromUserName", from_user)])
+}
+
+fn expect(root: &Element<'_>, wanted: [(&'static str, &str); 2]) -> Result<(), ReplyXmlError> {
+    for (name, expected) in wanted {
         let mut found = root.children_named(name);
-        if found.next().map(xml::Element::trimmed) != Some(expected) || found.next().is_some() {
+        if found.next().map(Element::trimmed) != Some(expected) || found.next().is_some() {
             return Err(ReplyXmlError::Element(name));
         }
     }
@@ -338,6 +421,52 @@ mod tests {
     }
 
     #[test]
+    fn every_reply_is_read_back() {
+        for (reply, _) in samples() {
+            let xml = reply.to_xml("toUser", "fromUser", 12_345_678);
+            assert_eq!(Reply::from_xml(&parse(xml.as_bytes()).unwrap()), Ok(reply));
+        }
+    }
+
+    #[test]
+    fn replies_of_other_servers_are_read_with_their_white_space() {
+        let read = |fields: &str| {
+            let xml = format!("<xml>\n<ToUserName>a</ToUserName>\n{fields}\n</xml>");
+            Reply::from_xml(&parse(xml.as_bytes()).unwrap())
+        };
+        assert_eq!(read("<MsgType>\ntext\n</MsgType><Content> 你好\n</Content>"), Ok(Reply::text(" 你好\n")));
+        assert_eq!(
+            read("<MsgType>image</MsgType>\n<Image>\n<MediaId> m </MediaId>\n</Image>"),
+            Ok(Reply::Image { media_id: s("m") })
+        );
+        for info in ["", "<TransInfo/>", "<TransInfo><KfAccount></KfAccount></TransInfo>"] {
+            let transfer = read(&format!("<MsgType>transfer_customer_service</MsgType>{info}"));
+            assert_eq!(transfer, Ok(Reply::TransferCustomerService { kf_account: None }));
+        }
+        for (fields, element) in [
+            ("", "MsgType"),
+            ("<MsgType>hardware</MsgType>", "MsgType"),
+            ("<MsgType>text</MsgType>", "Content"),
+            ("<MsgType>image</MsgType>", "Image"),
+            ("<MsgType>image</MsgType><Image><MediaId> </MediaId></Image>", "MediaId"),
+            ("<MsgType>music</MsgType>", "Music"),
+            ("<MsgType>news</MsgType><ArticleCount>1</ArticleCount>", "Articles"),
+            ("<MsgType>news</MsgType><Articles></Articles>", "item"),
+        ] {
+            assert_eq!(read(fields), Err(ReplyXmlError::Element(element)), "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_reply_in_another_name_is_told() {
+        let xml = Reply::text("x").to_xml("oUser", "gh_1", 1);
+        let check = |to_user, from_user| check_names(&parse(xml.as_bytes()).unwrap(), to_user, from_user);
+        assert_eq!(check("oUser", "gh_1"), Ok(()));
+        assert_eq!(check("oOther", "gh_1"), Err(ReplyXmlError::Element("ToUserName")));
+        assert_eq!(check("oUser", "gh_2"), Err(ReplyXmlError::Element("FromUserName")));
+    }
+
+    #[test]
     fn optional_parts_are_left_out_when_empty() {
         let video = Reply::Video { media_id: s("m"), title: s(""), description: s("") };
         assert!(video.to_xml("a", "b", 1).ends_with("<Video><MediaId><![CDATA[m]]></MediaId></Video></xml>"));
@@ -371,10 +500,13 @@ mod tests {
             prop_assert_eq!(check_xml(&xml, "oUser", "text"), Ok(()));
             let root = parse(xml.as_bytes()).unwrap();
             prop_assert_eq!(&root.child("Content").unwrap().text, &clean(&content));
+            prop_assert_eq!(Reply::from_xml(&root), Ok(Reply::text(clean(&content))));
 
-            let article = Article { url: url.clone(), title: content, ..Article::default() };
+            let article = Article { url: url.clone(), title: content.clone(), ..Article::default() };
             let xml = Reply::News { articles: vec![article] }.to_xml("oUser", "gh", 1);
             let root = parse(xml.as_bytes()).unwrap();
+            let article = Article { url: clean(&url), title: clean(&content), ..Article::default() };
+            prop_assert_eq!(Reply::from_xml(&root), Ok(Reply::News { articles: vec![article] }));
             let item = root.child("Articles").and_then(|articles| articles.child("item")).unwrap();
             prop_assert_eq!(&item.child("Url").unwrap().text, &clean(&url));
         }

@@ -92,6 +92,14 @@ fn the_time_decides_and_events_are_told_too() {
 }
 
 #[test]
+fn of_a_long_text_each_rule_shows_the_beginning() {
+    let text = "天".repeat(600);
+    let ran = Desk::with(CONFIG).run(["explain", &text]);
+    ran.exits(0).prints(&[&format!("when.prefix = \"查\": the text, folded, is \"{}…\"\n", "天".repeat(60))]);
+    assert_eq!(ran.out.matches(&text).count(), 1, "{}", ran.out);
+}
+
+#[test]
 fn blocked_words_are_told_before_the_rules() {
     let desk = Desk::with(CONFIG);
     let refused = desk.run(["explain", "笨蛋天气"]);

@@ -102,6 +102,35 @@ fn what_differs_is_shown_line_by_line() {
 }
 
 #[test]
+fn an_expected_rule_that_there_is_not_is_said() {
+    let test = |expect: &str| format!("[[test]]\nsend = \"天气\"\nexpect.rule = {expect}\n");
+    let desk = desk(&[test("\"wether\""), test("9"), test("\"dice\"")].concat());
+    let ran = desk.run(["test"]);
+    ran.exits(1).prints(&["no rule is called `wether`; did you mean `weather`?\n", "there is no rule 9\n"]);
+    assert_eq!(ran.out.matches("no rule").count(), 2, "{}", ran.out);
+}
+
+#[test]
+fn a_message_that_is_none_fails_alone_and_is_not_recorded() {
+    let tests = "[[test]]\nname = \"none\"\nsend = { type = \"\" }\n[[test]]\nsend = \"天气\"\nexpect.rule = 1\n\
+                 [[test]]\nsend = \"天气\"\nexpect.rule = \"weather\"\n";
+    let desk = desk(tests);
+    for arguments in [["test", "tests"], ["test", "--record"]] {
+        let ran = desk.run(arguments);
+        ran.exits(1).prints(&["a.toml:1: test `none` failed", "answered 400 Bad Request"]);
+        ran.complains(&["1 of 3 tests failed"]);
+    }
+    assert_eq!(fs::read_to_string(desk.at("tests/a.toml")).expect("the tests"), tests);
+}
+
+#[test]
+fn tests_in_one_line_are_recorded_in_their_place() {
+    let desk = desk("test = [{ send = \"天气\" }, { send = \"?\" }]\n");
+    desk.run(["test", "--record"]).exits(0).prints(&["2 recorded"]);
+    desk.run(["test"]).exits(0).prints(&["2 tests passed\n"]);
+}
+
+#[test]
 fn a_first_golden_is_recorded_and_holds_from_then_on() {
     let tests = "# mine\n[[test]]\nat = 2026-11-21T09:00:00+08:00\nsend = \"几点\" # now\n\n[[test]]\n\
                  send = \"天气\"\nexpect = { rule = \"weather\" }\n[[test]]\nsend.event = \"CLICK\"\nsend.key = \"V1\"";

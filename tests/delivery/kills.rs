@@ -179,8 +179,7 @@ fn a_responder_that_is_replaced_ends_what_it_has_begun() {
     }
     let (workshop, fake) = (Workshop::open(), FakeWechat::start());
     let rules = workshop.slow_rule("push", 5, "") + &workshop.slow_rule("fetch", 5, "late = \"fetch\"");
-    let more = format!("{SOON}\ndrain_timeout = \"20s\"");
-    let mut site = Site::behind(Door::HeldSocket).with_config(&config(&fake, VERIFIED, &rules, &more)).open();
+    let mut site = Site::behind(Door::HeldSocket).with_config(&config(&fake, VERIFIED, &rules, SOON)).open();
     let (push, fetch) = (User::new("push", site.port()), User::new("fetch", site.port()));
     assert_eq!(push.asks("push"), None);
     assert_eq!(fetch.asks("fetch").as_deref(), Some(WAITING));

@@ -2,6 +2,7 @@
 
 mod answer;
 mod attempts;
+mod chatbot;
 mod door;
 mod fake_wechat;
 mod fastcgi;
@@ -22,6 +23,7 @@ mod wire;
 
 pub(crate) use answer::{Answer, element, elements};
 pub(crate) use attempts::Delivered;
+pub(crate) use chatbot::Chatbot;
 pub(crate) use door::Door;
 pub(crate) use fake_wechat::{APP_ID, APP_SECRET, FOLLOWERS, FakeWechat, ITEMS, MEDIA, Trouble};
 pub(crate) use fastcgi::answer_on;

@@ -24,7 +24,7 @@ impl Peer {
     /// node's wechat-api, at the stand-in.
     pub(crate) fn wechat_api(fake: &FakeWechat) -> Self {
         let mut node = command("node");
-        node.env("NODE_PATH", node_path());
+        node.env("NODE_PATH", node_path("wechat-api"));
         Self::start(node, "wechat_api_client.js", fake)
     }
 

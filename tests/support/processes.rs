@@ -169,6 +169,13 @@ impl Process {
         fs::read_dir(format!("/proc/{}/fd", self.0)).expect("a live process").count()
     }
 
+    /// How many descriptors it may have open.
+    pub(crate) fn descriptor_limit(self) -> usize {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.0)).expect("a live process");
+        let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a limit");
+        limit.split_whitespace().next().and_then(|soft| soft.parse().ok()).expect("a number")
+    }
+
     /// What its descriptor leads to, as a path or as the system names it.
     pub(crate) fn descriptor(self, number: u32) -> String {
         let target = fs::read_link(format!("/proc/{}/fd/{number}", self.0)).expect("it is open");

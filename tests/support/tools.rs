@@ -88,14 +88,14 @@ pub(crate) fn python() -> PathBuf {
     python.clone().unwrap_or_else(|| missing("wechatpy"))
 }
 
-/// A folder of node's packages that has wechat-api: `WXCGI_TEST_NODE_PATH`, or the one that tests/run has made.
+/// A folder of node's packages that has what `tool` is: `WXCGI_TEST_NODE_PATH`, or the one that tests/run has made.
 #[track_caller]
-pub(crate) fn node_path() -> PathBuf {
+pub(crate) fn node_path(tool: &str) -> PathBuf {
     let made =
         || Path::new(env!("CARGO_TARGET_TMPDIR")).parent().map(|target| target.join("node/node_modules"));
     let path = env::var_os("WXCGI_TEST_NODE_PATH").map(PathBuf::from).or_else(made);
-    path.filter(|path| path.join("wechat-api/package.json").is_file())
-        .unwrap_or_else(|| missing("wechat-api"))
+    let package = if tool == "aimock" { "@copilotkit/aimock" } else { tool };
+    path.filter(|path| path.join(package).join("package.json").is_file()).unwrap_or_else(|| missing(tool))
 }
 
 /// User and group that web servers work as when we are root; `None` if we are not.

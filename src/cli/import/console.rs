@@ -119,7 +119,7 @@ impl Console {
 
     fn read_rule(&mut self, rule: &Value, number: usize) {
         let name = match one_line(&rule["rule_name"]) {
-            empty if empty.is_empty() => self.free_name(&format!("rule {number}")),
+            name if name.is_empty() => self.free_name(&format!("rule {number}")),
             name => self.free_name(&name),
         };
         let (mut contains, mut equals, mut notes) = (Vec::new(), Vec::new(), Vec::new());
@@ -127,6 +127,7 @@ impl Console {
             let word = text(&keyword["content"]).trim().to_owned();
             match keyword["match_mode"].as_str() {
                 _ if word.is_empty() => notes.push("a keyword without a text".to_owned()),
+                _ if contains.contains(&word) || equals.contains(&word) => {}
                 Some("contain") => contains.push(word),
                 Some("equal") => equals.push(word),
                 other => notes.push(format!(
@@ -159,9 +160,14 @@ impl Console {
         self.answers.push(Answer { name, notes, ..answer });
     }
 
-    /// The name, or one like it that no other has.
+    /// The name, or one like it that no other has: neither a rule nor, without one of its own, the welcome, the default
+    /// or a rule that is called by its number.
     fn free_name(&self, name: &str) -> String {
-        let is_free = |wanted: &String| self.answers.iter().all(|answer| answer.name != *wanted);
+        let is_taken = |wanted: &str| {
+            ["welcome", "default"].contains(&wanted) || wanted.bytes().all(|letter| letter.is_ascii_digit())
+        };
+        let is_free =
+            |wanted: &String| !is_taken(wanted) && self.answers.iter().all(|answer| answer.name != *wanted);
         let numbered = (2..).map(|number| format!("{name} ({number})"));
         std::iter::once(name.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
     }

@@ -92,6 +92,24 @@ reply.none = true
 }
 
 #[test]
+fn names_that_are_taken_and_words_that_come_twice_are_made_one() {
+    let keywords = |word: &str| json!([{ "match_mode": "equal", "content": word }, { "match_mode": "equal", "content": word }]);
+    let named = |name: &str, word: &str| {
+        let mut rule = rule(&keywords(word), &json!([{ "type": "text", "content": "x" }]), "reply_all");
+        rule["rule_name"] = name.into();
+        rule
+    };
+    let rules = json!([named("welcome", "a"), named("5", "b"), named("default", "c")]);
+    let text = written(&[autoreply(&rules)]);
+    for (name, word) in [("welcome (2)", "a"), ("5 (2)", "b"), ("default (2)", "c")] {
+        let lines = format!("name = \"{name}\"\nwhen.text = [\"{word}\"]\n");
+        assert!(text.contains(&lines), "no {lines} in {text}");
+    }
+    let (_, faults) = Config::parse(&text, Path::new("/nowhere"), Thoroughness::Full);
+    assert_eq!(faults, []);
+}
+
+#[test]
 fn what_is_switched_off_stays_so_and_what_is_lost_is_told() {
     let answer = json!({
         "is_add_friend_reply_open": 0, "is_autoreply_open": 0,

@@ -89,6 +89,14 @@ fn in_the_table_of_the_account_only_harmless_values_are_shown() {
         ("[account]\ntoken = { env = \"hidden\" }", "env", "token = { env = \"***\" }"),
         ("[account]\ntoken = { file = \"a\" }", "file", "token = { file = \"a\" }"),
         ("[account]\n[default]\nrepl = \"shown\"", "repl", "repl = \"shown\""),
+        ("[[step.city.item]]\nlabl = \"shown\"", "labl", "labl = \"shown\""),
+        ("[[menu.button]]\nkey = \"shown\"", "key", "key = \"shown\""),
+        ("[[menu.conditional]]\nbutton = [{ key = \"V\" }]", "key", "button = [{ key = \"V\" }]"),
+        ("include = [\"rules/*.toml\"]", "\"rules", "include = [\"rules/*.toml\"]"),
+        ("[[rule]]\nwhen.key_regex = '['", "'['", "when.key_regex = '['"),
+        ("[[rule]]\nwhen.field.EventKey = { regex = '[' }", "'['", "when.field.EventKey = { regex = '[' }"),
+        ("[stor]\nurl = \"hidden\"", "url", "url = \"***\""),
+        ("[stoep]\nurl = \"hidden\"", "url", "url = \"***\""),
     ] {
         assert_eq!(excerpt(lines, marked).line, shown, "{lines}");
     }

@@ -90,18 +90,42 @@ fn what_is_wrong_with_a_reply_is_told_in_its_place() {
         ("reply = { text = \"a\", weight = 2 }", "f:6:23: unknown kind of reply `weight`"),
         ("reply = { text = \"a\", count = \"2\" }", "f:6:23: `count` belongs to `news`"),
         ("reply = [\"a\", 7]", "f:6:15: expected a text, a table or a list of them, found integer"),
-        ("reply = [\"a\", \"b\"]", "f:6:9: warning: 2 replies to one message; today only the first is sent"),
         (
             "reply = \"{{ message.pic_ulr }}\"",
-            "f:6:9: warning: no message is known to have a field `pic_ulr`; did you mean `pic_url`?",
+            "f:6:21: warning: no message is known to have a field `pic_ulr`; did you mean `pic_url`?",
         ),
         (
             "reply = \"{{ message.glue }}\"",
-            "f:6:9: warning: no message is known to have a field `glue`; it is empty where a message lacks it",
+            "f:6:21: warning: no message is known to have a field `glue`; it is empty where a message lacks it",
         ),
         (
             "reply = \"{{ table.prices.x }}\"",
-            "f:6:9: there is no table `prices`; declare it: [table.prices] with file = \"prices.csv\"",
+            "f:6:19: there is no table `prices`; declare it: [table.prices] with file = \"prices.csv\"",
+        ),
+        (
+            "reply = \"{{ account.app_di }}\"",
+            "f:6:21: templates know no field `app_di` of the account; did you mean `app_id`?",
+        ),
+        // Not where it is part of another word, nor outside of what is filled in.
+        (
+            "reply = \"cit {{ now }}{% set city = {} %}{{ city.cit }}{{ cit }}\"",
+            "f:6:59: the template names `cit`, which there is not; known here: message, openid",
+        ),
+        (
+            "reply = \"\"\"\na\n  {{ a b }}\n\"\"\"",
+            "f:8:3: bad template: syntax error: unexpected identifier",
+        ),
+        (
+            "reply = \"\\t{{ nwo }}\"",
+            "f:6:9: the template names `nwo`, which there is not; did you mean `now`?",
+        ),
+        (
+            "reply = \"{{ session.city }}\"",
+            "f:6:21: warning: no rule sets `session.city`; a rule does by `session = { city",
+        ),
+        (
+            "when.session.city = \"x\"\nsession = { ctiy = \"x\" }\nreply = \"a\"",
+            "f:3:1: warning: no rule sets `session.city`; did you mean `ctiy`?",
         ),
     ] {
         let told = told(lines, Path::new("/nowhere"));
@@ -120,7 +144,65 @@ fn articles_that_nobody_would_see_are_warned_of() {
     let warning = ["in answer to a message WeChat shows 1 article, not 2"];
     assert_eq!(told_of("[[rule]]\nwhen.text = \"news\""), warning);
     assert_eq!(told_of("[default]"), warning);
+    assert_eq!(told_of("[[rule]]\ntake_over = true"), warning);
+    assert_eq!(told_of("[[rule]]\nwhen.type = \"image\""), warning);
+    assert_eq!(told_of("[default.image]"), warning);
     assert_eq!(told_of("[[rule]]\nwhen.event = \"CLICK\""), [""; 0]);
+    let article = "{ title = \"t\", url = \"u\" }";
+    for reply in ["[NEWS]", "{ random = [\"a\", NEWS] }", "{ round_robin = [[NEWS]] }"] {
+        let reply = reply.replace("NEWS", &format!("{{ news = [{article}, {article}] }}"));
+        let told = told_of(&format!(
+            "[[rule]]\nwhen.text = \"x\"\nreply = {reply}\n[[rule]]\nwhen.event = \"CLICK\""
+        ));
+        assert_eq!(told, warning, "{reply}");
+    }
+}
+
+#[test]
+fn texts_that_would_be_cut_are_warned_of_wherever_they_stand() {
+    let long = "x".repeat(2048);
+    let rule = "[[rule]]\nwhen.text = \"go\"\nwait = \"s\"\n";
+    let step = "[step.s]\nask = \"?\"\nretry = 1\ncancel = \"no\"\n";
+    let own = "[[step.s.rule]]\nwhen.text = \"x\"\nreply = \"x\"\n";
+    for lines in [
+        format!("{rule}on_error = \"{long}\"\n{step}{own}"),
+        format!("{rule}{step}again = \"{long}\"\n{own}"),
+        format!("{rule}{step}give_up = \"{long}\"\n{own}"),
+        format!("{rule}{step}cancel_reply = \"{long}\"\n{own}"),
+        format!("{rule}{step}[[step.s.item]]\nlabel = \"{}\"\nreply = \"x\"\n", &long[4..]),
+        format!("[[blocked]]\nwords = \"x\"\nin = \"refuse\"\nreply = \"{long}\"\n"),
+    ] {
+        let text = format!("[account]\ntoken = \"mytoken\"\n{lines}");
+        let (_, faults) = Config::parse(&text, Path::new("/nowhere"), Thoroughness::Full);
+        let told: Vec<_> = faults.iter().map(|fault| fault.message.as_str()).collect();
+        assert_eq!(told, ["this text has 2048 bytes; WeChat takes 2047"], "{lines}");
+    }
+}
+
+#[test]
+fn what_a_faulty_condition_cuts_out_is_not_asked_after() {
+    for group in ["(?<city>.", "(?P<city>."] {
+        let told =
+            told(&format!("when.regex = '{group}'\nreply = \"{{{{ city }}}}\""), Path::new("/nowhere"));
+        assert!(told.len() == 1 && told[0].contains("bad regular expression"), "{told:#?}");
+    }
+}
+
+#[test]
+fn rules_that_are_called_alike_are_warned_of() {
+    let rules = |name: &str| {
+        format!(
+            "reply = \"a\"\n[[rule]]\nname = \"{name}\"\nwhen.text = \"x\"\nreply = \"b\"\n[default]\nreply = \"c\""
+        )
+    };
+    for (name, expected) in [
+        ("r", "f:7:1: warning: rule 1 `r` (line 3) is called `r` as well; give each a name of its own"),
+        ("default", "f:11:1: warning: rule 2 `default` (line 7) is called `default` as well"),
+    ] {
+        let told = told(&rules(name), Path::new("/nowhere"));
+        assert!(told.len() == 1 && told[0].starts_with(expected), "{told:#?}");
+    }
+    assert_eq!(told(&rules("s"), Path::new("/nowhere")), [""; 0]);
 }
 
 #[test]
@@ -142,7 +224,7 @@ fn tables_are_checked_and_those_that_nobody_uses_are_warned_of() {
         ),
         (
             "reply = \"{{ table.pricse.a }}{{ table[openid] }}\"\n[table.prices]\nfile = \"prices.csv\"",
-            "f:6:9: there is no table `pricse`; did you mean `prices`?",
+            "f:6:19: there is no table `pricse`; did you mean `prices`?",
         ),
         (
             "reply = \"{{ table.t.a }}\"\n[table.t]\nfile = \"twice.csv\"",

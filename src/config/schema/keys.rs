@@ -22,6 +22,7 @@ pub(super) static ROOT: Group = Group {
             key("server", Kind::Table(&SERVER), "How requests are taken, and the limits of both doors"),
             key("log", Kind::Table(&LOG), "Where the log goes"),
             key("table", Kind::Named(&TABLE), "Files that templates look things up in, each by its name"),
+            key("chat", Kind::Named(&CHAT), "Chatbots, each by its name, for `chat = \"NAME\"` of a rule"),
             key("store", Kind::Table(&STORE), "What all processes of the account share"),
             key("api", Kind::Table(&API), "How WeChat's API is reached"),
             key("menu", Kind::Table(&MENU), "The custom menu (自定义菜单), for `wxcgi menu push`"),
@@ -312,6 +313,19 @@ macro_rules! reply_and {
             key("reply", Kind::Reply, "What is answered"),
             key("alias", Kind::Text, "The name of the rule whose reply it takes"),
             key("exec", Kind::Words, "A program that works the answer out, and its arguments: [\"python3\", \"bot.py\"]"),
+            key("output", Kind::OneOf(&["text", "json"]), "What the program of `exec` writes; default \"text\""),
+            key("folder", Kind::Text, "Where the program of `exec` runs; default: the config's folder"),
+            key("env", Kind::Words, "Variables of wxcgi's environment that the program of `exec` gets"),
+            key("set", Kind::Secrets, "Further variables of the program of `exec`, as { KEY = { file = \"key\" } }"),
+            key("max_output", Kind::Size, "The program of `exec` may write so much; up to 16 MiB, default \"1MiB\""),
+            key(
+                "concurrency",
+                Kind::Whole(1, 1000),
+                "So many of the program of `exec` run at once, in all processes; default: no limit",
+            ),
+            key("http", Kind::TextOr(&HTTP), "A server that works the answer out: \"https://bot.example.com/wechat\""),
+            key("relay", Kind::OneOrMore(&BACKEND), "Another WeChat server, or several: the first that can answers"),
+            key("chat", Kind::Text, "A chatbot that answers: the NAME of a [chat.NAME]"),
             key("timeout", Kind::Duration, "A handler is given up after so long; 100 ms to 1 h, default \"30s\""),
             key(
                 "late",
@@ -330,10 +344,74 @@ macro_rules! reply_and {
 }
 
 /// Of which a rule has at least one.
-const SAYS: &[&str] = &["reply", "alias", "wait", "exec"];
+const SAYS: &[&str] = &["reply", "alias", "wait", "exec", "http", "relay", "chat"];
 
 /// Of which a rule has one at most.
 const REPLY_AND_ALIAS: &[&str] = &["reply", "alias"];
+
+static HTTP: Group = Group {
+    required: &["url"],
+    ..group(
+        "http key",
+        "A server that gets the message as JSON",
+        &[
+            key("url", Kind::Text, "Where it is: https://, or http:// where nobody else listens"),
+            key("secret", Kind::Secret, "Signs what it gets: X-Wxcgi-Signature"),
+            key("headers", Kind::Secrets, "Further headers, as { Authorization = { env = \"BOT\" } }"),
+            key("max_output", Kind::Size, "It may answer so much; up to 16 MiB, default \"1MiB\""),
+            key(
+                "cache",
+                Kind::Duration,
+                "Its answers serve again for so long; 1 s to 30 days, default: never",
+            ),
+            key("cache_key", Kind::Template, "For what is the same by this; default: the rule and the text"),
+        ],
+    )
+};
+
+static BACKEND: Group = Group {
+    required: &["url", "token"],
+    ..group(
+        "key of a back-end",
+        "A WeChat server that gets the message as if WeChat had sent it",
+        &[
+            key("url", Kind::Text, "Where it is: https://, or http:// where nobody else listens"),
+            key("token", Kind::Secret, "Its Token"),
+            key("encoding_aes_key", Kind::Secret, "Its EncodingAESKey, if messages are to be encrypted"),
+            key("app_id", Kind::Text, "The AppID that it believes to be, if messages are to be encrypted"),
+            key("timeout", Kind::Duration, "Then the next one is asked; 100 ms to 1 h, default \"5s\""),
+        ],
+    )
+};
+
+static GUARDING_PROGRAM: Group = Group {
+    required: &["command"],
+    ..group(
+        "key of a guarding program",
+        "A program that agrees by exit code 0",
+        &[
+            key("command", Kind::Words, "The program and its arguments"),
+            key("folder", Kind::Text, "Where it runs; default: the config's folder"),
+            key("env", Kind::Words, "Variables of wxcgi's environment that it gets"),
+            key("set", Kind::Secrets, "Further variables"),
+            key("timeout", Kind::Duration, "Then it is a no; 100 ms to 60 s, default \"2s\""),
+        ],
+    )
+};
+
+static GUARDING_SERVER: Group = Group {
+    required: &["url"],
+    ..group(
+        "key of a guarding server",
+        "A server that agrees by a status of 2xx",
+        &[
+            key("url", Kind::Text, "Where it is: https://, or http:// where nobody else listens"),
+            key("secret", Kind::Secret, "Signs what it gets: X-Wxcgi-Signature"),
+            key("headers", Kind::Secrets, "Further headers"),
+            key("timeout", Kind::Duration, "Then it is a no; 100 ms to 60 s, default \"2s\""),
+        ],
+    )
+};
 
 static DELIVERY: Group = group(
     "delivery key",
@@ -376,6 +454,65 @@ static LIMIT: Group = Group {
         ],
     )
 };
+
+static CHAT: Group = Group {
+    required: &["kind"],
+    ..group(
+        "chat key",
+        "A chatbot: a model on a server, and what is remembered of a talk with it",
+        &[
+            key(
+                "kind",
+                Kind::OneOf(&["openai", "turing"]),
+                "What it speaks: OpenAI's chat completions, as many servers do, or the API v2 of 图灵机器人",
+            ),
+            key("base_url", Kind::Text, "Where it is; default \"https://api.openai.com/v1\""),
+            key("model", Kind::Text, "The name of the model on the server"),
+            key("api_key", Kind::Secret, "What proves to the server who asks"),
+            key("system", Kind::Text, "What the model is told before all else"),
+            key(
+                "history",
+                Kind::Whole(0, 100),
+                "Questions with their answers that are remembered; default 10",
+            ),
+            key("history_age", Kind::Duration, "For how long; 1 min to 30 days, default \"1h\""),
+            key("reset_words", Kind::Words, "Words that begin the talk anew; default \"/reset\""),
+            key("reset_reply", Kind::Text, "What is answered then"),
+            key("temperature", Kind::Number, "Passed on to the model, 0 to 2"),
+            key("top_p", Kind::Number, "Passed on to the model, 0 to 1"),
+            key("max_tokens", Kind::Whole(1, 10_000_000), "Passed on to the model"),
+            key("parameters", Kind::Free, "What else is passed on to the model"),
+            key(
+                "stream",
+                Kind::Flag,
+                "Whether the answer comes word by word, so that one that is cut is not lost; default true",
+            ),
+            key("cut_mark", Kind::Text, "What stands behind an answer that was cut; default \"……（未完）\""),
+            key(
+                "markdown",
+                Kind::OneOf(&["plain", "keep"]),
+                "Whether Markdown becomes plain text; default \"plain\"",
+            ),
+            key("limit", Kind::Table(&LIMIT), "How often it is asked"),
+            key("limit_reply", Kind::Text, "What is answered to who asks more often"),
+            key(
+                "busy_reply",
+                Kind::Text,
+                "What is answered while the server has too much to do; default: as if it failed",
+            ),
+            key("price", Kind::Table(&PRICE), "What a million tokens cost, for the log"),
+        ],
+    )
+};
+
+static PRICE: Group = group(
+    "price key",
+    "What a million tokens cost",
+    &[
+        key("input", Kind::Number, "Those that the model reads; default 0"),
+        key("output", Kind::Number, "Those that it writes; default 0"),
+    ],
+);
 
 static STEP: Group = group(
     "step key",
@@ -509,7 +646,13 @@ static CONDITION: Group = group(
         key("dates", Kind::Words, "\"12-25\", \"2026-10-01..2026-10-07\""),
         key("step", Kind::Words, "This step of a dialog waits for the user's message"),
         key("session", Kind::Fields(&FIELD), "What is remembered of the user, by its name"),
-        key("first", Kind::True, "No message of the user has come so far before"),
+        key(
+            "first",
+            Kind::True,
+            "No message of the user has come so far before; events count only beside `type`, `event` or `key`",
+        ),
+        key("exec", Kind::WordsOr(&GUARDING_PROGRAM), "A program says so, by exit code 0; asked last"),
+        key("http", Kind::TextOr(&GUARDING_SERVER), "A server says so, by a status of 2xx; asked last"),
         key("fold", Kind::Fold, FOLD),
     ],
 );

@@ -55,6 +55,14 @@ fn what_is_wrong_with_a_dialog_is_told() {
     let rule = "[[step.a.rule]]\nwhen.text = \"x\"\nreply = \"x\"\n";
     for (lines, expected) in [
         (format!("{ASKED}{step}"), "the step `a` waits for nothing"),
+        (
+            format!("{ASKED}{step}[[step.a.item]]\nlabel = \"{{{{ x }}}}\"\nreply = \"x\"\n"),
+            "a label is what users write: it has nothing to fill in",
+        ),
+        (
+            format!("{ASKED}{step}[[step.a.item]]\nlabel = \"{}\"\nreply = \"x\"\n", "长".repeat(700)),
+            "this text has 2104 bytes; WeChat takes 2047",
+        ),
         (format!("{ASKED}[step.a]\n{rule}"), "neither this rule nor the step `a` says anything"),
         (format!("{ASKED}[step.b]\n{}", rule.replace("step.a", "step.b")), "there is no step `a`"),
         (

@@ -6,7 +6,9 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
+
+use crate::descriptors;
 
 /// Connections that are served at most, unless told otherwise and if the system allows as many.
 const MAX_CONNECTIONS: u64 = 2000;
@@ -31,8 +33,7 @@ pub(super) fn make(max_connections: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let now = limit.current.unwrap_or(u64::MAX);
     let raised = wanted.min(hard_limit());
-    let is_raised = now < raised
-        && setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum }).is_ok();
+    let is_raised = now < raised && descriptors::raise(raised);
     let descriptors = if is_raised { raised } else { now };
     if usable(descriptors) < served {
         log::warn!(

@@ -16,9 +16,10 @@ use redis::{
 
 use crate::secret::Secret;
 use crate::store::StoreError;
+use crate::store::gate::Gate;
 
-/// Connections that are kept open for the next calls; more are opened when more threads call at once.
-const KEPT_OPEN: usize = 8;
+/// Connections that are open at once, and kept open for the next calls.
+const MAX_OPEN: usize = 8;
 
 /// After it could not be reached, Redis is left alone for so long: who calls meanwhile fails at once, so that not
 /// everybody waits for a server that is gone.
@@ -97,6 +98,7 @@ pub(super) struct Link {
     /// For connecting, and then for each wait.
     timeout: Duration,
     idle: Mutex<Vec<Connection>>,
+    gate: Gate,
     trouble: Mutex<Option<Trouble>>,
     is_examined: AtomicBool,
 }
@@ -113,6 +115,7 @@ impl Link {
             address,
             timeout,
             idle: Mutex::default(),
+            gate: Gate::new(MAX_OPEN),
             trouble: Mutex::default(),
             is_examined: AtomicBool::new(false),
         }
@@ -128,6 +131,8 @@ impl Link {
         repeat: Repeat,
         ask: impl Fn(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, StoreError> {
+        let inside = self.gate.enter(self.timeout);
+        let _inside = inside.ok_or_else(|| self.error("is asked by too many threads at once".to_owned()))?;
         self.may_try()?;
         let asked = self.ask_on_some(repeat, ask);
         self.note(asked.as_ref().err());
@@ -195,7 +200,7 @@ impl Link {
 
     fn keep(&self, connection: Connection) {
         let mut idle = self.idle();
-        if idle.len() < KEPT_OPEN {
+        if idle.len() < MAX_OPEN {
             idle.push(connection);
         }
     }

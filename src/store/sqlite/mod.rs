@@ -10,13 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, named_params, params};
 
+use super::gate::Gate;
 use super::{Claim, Holder, Lease, Piece, REPEATED_WITHIN, Store, StoreError, Value, Version, millis};
 use failure::Failure;
 pub use file::Journal;
 use file::{Opened, StoreFile};
 
-/// Connections that are kept open for the next calls; more are opened when more threads call at once.
-const KEPT_OPEN: usize = 4;
+/// Connections that are open at once, and kept open for the next calls.
+const MAX_OPEN: usize = 4;
 
 /// A store in a file. It is opened with the first call, and once more whenever another file has come into its place.
 pub struct Sqlite {
@@ -24,6 +25,7 @@ pub struct Sqlite {
     account: String,
     clock: fn() -> SystemTime,
     idle: Mutex<Vec<Opened>>,
+    gate: Gate,
 }
 
 impl Sqlite {
@@ -31,7 +33,13 @@ impl Sqlite {
     #[must_use]
     pub fn new(path: PathBuf, journal: Journal, timeout: Duration, account: &str) -> Self {
         let file = StoreFile { path, journal, timeout };
-        Self { file, account: account.to_owned(), clock: SystemTime::now, idle: Mutex::default() }
+        Self {
+            file,
+            account: account.to_owned(),
+            clock: SystemTime::now,
+            idle: Mutex::default(),
+            gate: Gate::new(MAX_OPEN),
+        }
     }
 
     /// The same by another clock.
@@ -64,11 +72,12 @@ impl Sqlite {
     }
 
     fn call_once<T>(&self, call: impl Fn(&mut Opened) -> rusqlite::Result<T>) -> Result<T, Failure> {
+        let _inside = self.gate.enter(self.file.timeout).ok_or(Failure::Busy)?;
         let mut opened = self.open()?;
         // After an error the connection is closed: nothing of it is to reach the next call.
         let done = call(&mut opened).map_err(|error| Failure::from(error).of(opened.identity))?;
         let mut idle = self.idle();
-        if idle.len() < KEPT_OPEN {
+        if idle.len() < MAX_OPEN {
             idle.push(opened);
         }
         Ok(done)

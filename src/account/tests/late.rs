@@ -1,0 +1,187 @@
+//! Stores that are late, or fail halfway: what users are told is what is remembered of them.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::*;
+use crate::store::sqlite::{Journal, Sqlite};
+use crate::store::{Claim, Holder, Lease, Piece, Store, StoreError, Value, Version};
+
+const CONFIG: &str = r#"
+[account]
+token = "tok"
+[server]
+deadline = "4999ms"
+[[rule]]
+when.text = "订票"
+wait = "city"
+on_error = "现在订不了"
+[step.city]
+ask = "去哪里？"
+[[step.city.rule]]
+when.text = "上海"
+reply = "好"
+[[rule]]
+when.text = "抽奖"
+limit = { all = 1, per = "1h" }
+reply = "中了"
+on_error = "请再试"
+[default]
+reply = "听不懂"
+"#;
+
+/// A store that does not answer [`Store::put_if`] before it is let, or does not do it at all.
+#[derive(Debug)]
+struct Slow {
+    store: Sqlite,
+    write: Write,
+}
+
+#[derive(Debug)]
+enum Write {
+    At(Mutex<Receiver<()>>),
+    Never,
+}
+
+impl Store for Slow {
+    fn get(&self, key: &str) -> Result<Option<Value>, StoreError> {
+        self.store.get(key)
+    }
+
+    fn put(&self, key: &str, bytes: &[u8], life: Duration) -> Result<(), StoreError> {
+        self.store.put(key, bytes, life)
+    }
+
+    fn put_if(
+        &self,
+        key: &str,
+        seen: Option<Version>,
+        bytes: &[u8],
+        life: Duration,
+    ) -> Result<bool, StoreError> {
+        match &self.write {
+            // Once nobody lets it any more, it is as fast as others.
+            Write::At(let_go) => drop(let_go.lock().unwrap().recv()),
+            Write::Never => {
+                return Err(StoreError { place: "the store".to_owned(), cause: "it is full".to_owned() });
+            }
+        }
+        self.store.put_if(key, seen, bytes, life)
+    }
+
+    fn remove_if(&self, key: &str, seen: Version) -> Result<bool, StoreError> {
+        self.store.remove_if(key, seen)
+    }
+
+    fn lease(&self, name: &str, holder: Holder, life: Duration) -> Result<Lease, StoreError> {
+        self.store.lease(name, holder, life)
+    }
+
+    fn release(&self, name: &str, holder: Holder) -> Result<(), StoreError> {
+        self.store.release(name, holder)
+    }
+
+    fn claim(
+        &self,
+        message: &str,
+        holder: Holder,
+        life: Duration,
+        keep: Duration,
+    ) -> Result<Claim, StoreError> {
+        self.store.claim(message, holder, life, keep)
+    }
+
+    fn renew(&self, message: &str, holder: Holder, life: Duration) -> Result<bool, StoreError> {
+        self.store.renew(message, holder, life)
+    }
+
+    fn finish(
+        &self,
+        message: &str,
+        holder: Holder,
+        answer: &[u8],
+        keep: Duration,
+    ) -> Result<bool, StoreError> {
+        self.store.finish(message, holder, answer, keep)
+    }
+
+    fn push(&self, openid: &str, pieces: &[&[u8]], life: Duration) -> Result<u64, StoreError> {
+        self.store.push(openid, pieces, life)
+    }
+
+    fn pop(&self, openid: &str, message: &str) -> Result<Option<Piece>, StoreError> {
+        self.store.pop(openid, message)
+    }
+
+    fn count(&self, key: &str, limit: u64, window: Duration) -> Result<Option<u64>, StoreError> {
+        self.store.count(key, limit, window)
+    }
+}
+
+/// An account whose deadline comes before such a store writes something.
+fn hasty(folder: &Path, write: Write) -> Account {
+    open_with(&CONFIG.replace("4999ms", "100ms"), folder, write)
+}
+
+fn open(folder: &Path, write: Write) -> Account {
+    open_with(CONFIG, folder, write)
+}
+
+fn open_with(config: &str, folder: &Path, write: Write) -> Account {
+    let (config, faults) = Config::parse(config, Path::new("."), Thoroughness::Full);
+    let app = Account::new(config.unwrap_or_else(|| panic!("{faults:?}")), Surroundings::default());
+    let patience = Duration::from_secs(20);
+    let store = Sqlite::new(folder.join("a.db"), Journal::default(), patience, "wx1");
+    app.work.set_store(Arc::new(Slow { store, write }));
+    app
+}
+
+fn gate() -> (Sender<()>, Write) {
+    let (let_go, waits) = channel();
+    (let_go, Write::At(Mutex::new(waits)))
+}
+
+fn at_once() -> Write {
+    gate().1
+}
+
+/// A user says `content` in his message `number`.
+fn say(app: &Account, number: u32, content: &str) -> String {
+    let message = text_message(content).replace("<MsgId>1<", &format!("<MsgId>{number}<"));
+    let answer = post(app, &query("tok", &now(), "n"), &message);
+    let root = crate::wechat::xml::parse(answer.body.as_bytes()).unwrap();
+    root.child_text("Content").unwrap().to_owned()
+}
+
+#[test]
+fn what_is_written_after_the_deadline_is_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (let_go, write) = gate();
+    let late = hasty(folder.path(), write);
+    assert_eq!(say(&late, 1, "订票"), "现在订不了");
+    drop(let_go);
+    late.finish(|| {});
+    // He was not asked, so nothing waits for his answer.
+    let app = open(folder.path(), at_once());
+    assert_eq!(say(&app, 2, "上海"), "听不懂");
+    assert_eq!([say(&app, 3, "订票"), say(&app, 4, "上海")], ["去哪里？", "好"]);
+}
+
+#[test]
+fn what_was_before_is_there_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = open(folder.path(), at_once());
+    assert_eq!(say(&app, 1, "订票"), "去哪里？");
+    let (let_go, write) = gate();
+    let late = hasty(folder.path(), write);
+    assert_eq!(say(&late, 2, "上海"), "听不懂");
+    drop(let_go);
+    late.finish(|| {});
+    assert_eq!(say(&app, 3, "上海"), "好");
+}
+
+#[test]
+fn what_cannot_be_counted_is_not_given() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(say(&open(folder.path(), Write::Never), 1, "抽奖"), "请再试");
+}
