@@ -167,17 +167,16 @@ impl Desk {
             visitor.serve(&again(decision.answer));
             return Ok(());
         }
+        // A store that has crashed may have forgotten what we know.
+        if self.board.has_job(&order.message) {
+            return self.join(&*store, order, visitor, false);
+        }
         let holder = Holder(random().map_err(words)?);
         match store.claim(&order.message, holder, CLAIM, REPEATED_WITHIN).map_err(words)? {
             Claim::Yours => self.begin(order, visitor, holder, start),
             Claim::Running { .. } => {
                 let is_here = self.board.has_job(&order.message);
-                self.board.add_visit(order, visitor, !is_here);
-                clerk::employ(self);
-                // It may have ended between the two looks.
-                if let Some(decision) = decision(&*store, &order.message).map_err(words)? {
-                    self.board.serve(&order.message, &again(decision.answer));
-                }
+                self.join(&*store, order, visitor, !is_here)?;
             }
             Claim::Lost { .. } => visitor.serve(&Self::lost(&*store, order)?),
             // Decided just now, or so long ago that nothing is known of it.
@@ -186,6 +185,23 @@ impl Desk {
                 let nothing = || order.answer(None);
                 visitor.serve(&decision.map_or_else(nothing, |decision| again(decision.answer)));
             }
+        }
+        Ok(())
+    }
+
+    /// Has an attempt wait for what is worked out already.
+    fn join(
+        self: &Arc<Self>,
+        store: &dyn Store,
+        order: &Arc<Order>,
+        visitor: &Arc<dyn Visitor>,
+        is_foreign: bool,
+    ) -> Result<(), String> {
+        self.board.add_visit(order, visitor, is_foreign);
+        clerk::employ(self);
+        // It may have ended between the two looks.
+        if let Some(decision) = decision(store, &order.message).map_err(words)? {
+            self.board.serve(&order.message, &again(decision.answer));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::paths::{processes, workers};
-use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, config};
+use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config};
 use crate::store::RedisServer;
 use crate::support::{Door, FakeWechat, Site, available, wait_until};
 
@@ -53,7 +53,7 @@ fn in_background(user: &User, text: &str) -> thread::JoinHandle<Option<String>> 
 
 #[test]
 fn a_killed_program_ends_in_what_the_rule_says_for_failures() {
-    for door in Door::open_ones([Door::ApacheCgid, Door::NginxUnix]) {
+    at_each([Door::ApacheCgid, Door::NginxUnix], |door| {
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let rules = workshop.slow_rule("early", 60, "") + &workshop.slow_rule("late", 60, "");
         let site = Site::behind(door).with_config(&config(&fake, VERIFIED, &rules, SOON)).open();
@@ -72,7 +72,7 @@ fn a_killed_program_ends_in_what_the_rule_says_for_failures() {
         kill_program(&workshop, "late");
         assert_eq!(late.was_pushed(&fake, 1, FOUND_OUT), [FAILED], "{door:?}");
         assert_eq!((workshop.runs("early"), workshop.runs("late")), (1, 1), "{door:?}");
-    }
+    });
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_killed_worker_of_a_cgi_process_loses_nobody() {
 
 #[test]
 fn a_killed_cgi_process_leaves_its_worker_at_work() {
-    for door in Door::open_ones([Door::ApacheCgi, Door::ApacheCgid]) {
+    at_each([Door::ApacheCgi, Door::ApacheCgid], |door| {
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let site =
             Site::behind(door).with_config(&config(&fake, "", &workshop.slow_rule("slow", 7, ""), "")).open();
@@ -133,7 +133,7 @@ fn a_killed_cgi_process_leaves_its_worker_at_work() {
         let answer = if reply.as_deref() == Some(WAITING) { Some(user.fetches()) } else { reply };
         assert_eq!(answer.as_deref(), Some("答 slow"), "{door:?}");
         assert_eq!(workshop.runs("slow"), 1, "{door:?}");
-    }
+    });
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_redis_that_crashes_and_comes_back_loses_nobody() {
     if !available("redis-server") {
         return;
     }
-    for door in Door::open_ones([Door::ApacheCgid, Door::NginxUnix]) {
+    at_each([Door::ApacheCgid, Door::NginxUnix], |door| {
         let (workshop, fake, mut redis) = (Workshop::open(), FakeWechat::start(), RedisServer::durable());
         let words = ["push", "fetch", "early"];
         let seconds = |word| if word == "early" { 2 } else { 6 };
@@ -223,7 +223,27 @@ fn a_redis_that_crashes_and_comes_back_loses_nobody() {
             assert!(answers.contains(&answer), "{door:?} {word}: {answer}");
             assert_eq!(workshop.runs(word), 1, "{door:?} {word}");
         }
+    });
+}
+
+#[test]
+fn a_redis_that_has_forgotten_all_has_nothing_run_again() {
+    if !Door::NginxUnix.is_open() || !available("redis-server") {
+        return;
     }
+    let (workshop, fake, mut redis) = (Workshop::open(), FakeWechat::start(), RedisServer::start(&[]));
+    let rules = workshop.slow_rule("slow", 7, "late = \"hold\"");
+    let store = format!("[store]\nurl = \"{}\"", redis.url());
+    let site = Site::behind(Door::NginxUnix).with_config(&config(&fake, "", &rules, &store)).open();
+    let user = User::new("slow", site.port());
+    let asked = in_background(&user, "slow");
+    workshop.has_begun("slow");
+    redis.kill();
+    redis.start_again();
+    let reply = asked.join().expect("an answer");
+    let answer = if reply.as_deref() == Some(WAITING) { Some(user.fetches()) } else { reply };
+    assert_eq!(answer.as_deref(), Some("答 slow"));
+    assert_eq!(workshop.runs("slow"), 1);
 }
 
 #[test]
@@ -232,7 +252,7 @@ fn on_a_full_disk_users_get_an_answer_and_nothing_runs_twice() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    for door in Door::open_ones([Door::ApacheCgid, Door::NginxUnix]) {
+    at_each([Door::ApacheCgid, Door::NginxUnix], |door| {
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let disk = TinyDisk::mount(&workshop.path("disk"));
         let rules = workshop.slow_rule("before", 3, "late = \"fetch\"") + &workshop.slow_rule("full", 0, "");
@@ -251,7 +271,7 @@ fn on_a_full_disk_users_get_an_answer_and_nothing_runs_twice() {
         disk.make_room();
         assert_eq!(before.fetches_within(FOUND_OUT), "答 before", "{door:?}");
         assert_eq!(workshop.runs("before"), 1, "{door:?}");
-    }
+    });
 }
 
 /// A disk with hardly any room.
