@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::support::{APP_ID, APP_SECRET, Delivered, FakeWechat, WeChat, wait_until};
+use crate::support::{APP_ID, APP_SECRET, Delivered, Door, FakeWechat, WeChat, wait_until};
 
 /// What a user is told while his answer is worked out.
 const WAITING: &str = "还在想，稍后回复“继续”取答案";
@@ -77,6 +77,17 @@ impl Workshop {
     fn has_begun(&self, word: &str) {
         wait_until("the program runs", || self.runs(word) > 0);
     }
+}
+
+/// Does this at those of `doors` that are open, at all of them at once: most of it is waiting.
+fn at_each<const N: usize>(doors: [Door; N], test: impl Fn(Door) + Sync) {
+    let test = &test;
+    thread::scope(|scope| {
+        let tests: Vec<_> = Door::open_ones(doors).map(|door| scope.spawn(move || test(door))).collect();
+        for test in tests {
+            test.join().expect("it holds at this door");
+        }
+    });
 }
 
 /// An account whose API is the stand-in, with these rules, and these lines for `[account]` and behind all.

@@ -130,7 +130,7 @@ fn is_possible(figure: &Figure) -> bool {
 
 fn table(places: &[(&str, Vec<Figure>)]) -> String {
     let mut table =
-        format!("{:24} {:>7}  {}\n", "door", "handler", LATE.map(|it| format!("{it:14}")).concat());
+        format!("{:24} {:>7}  {}\n", "door", "handler", LATE.map(|it| format!("{it:16}")).concat());
     for (name, figures) in places {
         for row in figures.chunks(LATE.len()) {
             let _ = write!(table, "{name:24} {:>5} s  ", row[0].seconds);
@@ -140,7 +140,7 @@ fn table(places: &[(&str, Vec<Figure>)]) -> String {
                     By::Push => "push".to_owned(),
                     By::Fetch => "fetch".to_owned(),
                 };
-                let _ = write!(table, "{:14}", format!("{:.1} s {by}", at.as_secs_f64()));
+                let _ = write!(table, "{:16}", format!("{:.1} s {by}", at.as_secs_f64()));
             }
             table.push('\n');
         }

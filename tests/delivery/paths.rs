@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, config, wechat};
+use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, wechat};
 use crate::support::{
     Delivered, Door, FakeWechat, Keys, Site, Trouble, WeChat, available, element, wait_until,
 };
@@ -38,7 +38,7 @@ fn a_handler_that_fails_ends_in_what_the_rule_says_for_failures() {
         ),
         "[[rule]]\nwhen.text = \"mute\"\nexec = [\"/nonexistent/bot\"]\n".to_owned(),
     ];
-    for door in Door::open_ones(DOORS) {
+    at_each(DOORS, |door| {
         let fake = FakeWechat::start();
         let site = open(door, &fake, "", &rules.concat(), "");
         let user = User::new("failing", site.port());
@@ -48,7 +48,7 @@ fn a_handler_that_fails_ends_in_what_the_rule_says_for_failures() {
             assert_eq!(user.asks(word).as_deref(), Some(FAILED), "{door:?} {word}");
         }
         assert_eq!(user.asks("继续").as_deref(), Some(OTHERWISE), "{door:?}");
-    }
+    });
 }
 
 /// A text of several pieces: so many lines, each with its number.
@@ -73,7 +73,7 @@ fn a_long_text_is_fetched_piece_by_piece_and_a_repeat_gets_the_same_one() {
     let workshop = Workshop::open();
     fs::write(workshop.path("text"), long_text()).expect("our folder");
     let rules = workshop.rule("long", "cat \"$(dirname \"$0\")/text\"", "");
-    for door in Door::open_ones(DOORS) {
+    at_each(DOORS, |door| {
         let fake = FakeWechat::start();
         let site = open(door, &fake, "", &rules, "");
         let user = User::new("reader", site.port());
@@ -94,7 +94,7 @@ fn a_long_text_is_fetched_piece_by_piece_and_a_repeat_gets_the_same_one() {
         }
         assert_eq!(whole.join("\n"), long_text(), "{door:?}");
         assert_eq!(user.asks("继续").as_deref(), Some(OTHERWISE), "{door:?}");
-    }
+    });
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn several_replies_and_long_texts_are_pushed_in_their_order_where_that_may_be() 
     fs::write(workshop.path("text"), long_text()).expect("our folder");
     let several = "[[rule]]\nwhen.text = \"several\"\nreply = [\"一\", \"二\", \"三\"]\n";
     let rules = workshop.rule("long", "sleep 2; cat \"$(dirname \"$0\")/text\"", "") + several;
-    for door in Door::open_ones(DOORS) {
+    at_each(DOORS, |door| {
         let fake = FakeWechat::start();
         let site = open(door, &fake, VERIFIED, &rules, SOON);
         let user = User::new("several", site.port());
@@ -135,12 +135,12 @@ fn several_replies_and_long_texts_are_pushed_in_their_order_where_that_may_be() 
         let expected =
             [format!("一\n{}", more(2)), format!("二\n{}", more(1)), "三".into(), OTHERWISE.into()];
         assert_eq!(replies, expected, "{door:?}");
-    }
+    });
 }
 
 #[test]
 fn two_messages_of_a_user_at_once_keep_their_order_and_nothing_runs_twice() {
-    for door in Door::open_ones(DOORS) {
+    at_each(DOORS, |door| {
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let late = "late = \"fetch\"";
         let rules = workshop.slow_rule("first", 4, late) + &workshop.slow_rule("second", 2, late);
@@ -163,12 +163,12 @@ fn two_messages_of_a_user_at_once_keep_their_order_and_nothing_runs_twice() {
         assert_eq!(element(&replayed[0], "Content").as_deref(), Some(WAITING), "{door:?}");
         assert_eq!((workshop.runs("first"), workshop.runs("second")), (1, 1), "{door:?}");
         assert_eq!(user.asks("继续").as_deref(), Some(OTHERWISE), "{door:?}");
-    }
+    });
 }
 
 #[test]
 fn a_repeat_joins_the_first_attempt_and_gets_the_same_bytes() {
-    for door in Door::open_ones(DOORS) {
+    at_each(DOORS, |door| {
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let site = open(door, &fake, "", &workshop.slow_rule("slow", 2, ""), "");
         let request = wechat().pushes(WeChat::text_of("oRepeat", "slow"));
@@ -181,12 +181,13 @@ fn a_repeat_joins_the_first_attempt_and_gets_the_same_bytes() {
         again.replies("答 slow");
         assert!(answers.iter().all(|answer| *answer == again.text()), "{door:?}: {answers:?}");
         assert_eq!(workshop.runs("slow"), 1, "{door:?}");
-    }
+    });
 }
 
 #[test]
 fn what_wechat_does_not_take_waits_and_the_next_one_is_not_tried() {
-    for (door, errcode) in Door::open_ones(DOORS).zip([45_015, 45_047]) {
+    at_each(DOORS, |door| {
+        let errcode = if door == Door::ApacheCgid { 45_015 } else { 45_047 };
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let rules = workshop.slow_rule("one", 2, "late = \"push\"")
             + &workshop.slow_rule("two", 2, "late = \"push\"");
@@ -204,7 +205,7 @@ fn what_wechat_does_not_take_waits_and_the_next_one_is_not_tried() {
         let other = User::new("present", site.port());
         assert_eq!(other.asks("one"), None, "{door:?}");
         assert_eq!(other.was_pushed(&fake, 1, PATIENCE), ["答 one"], "{door:?}");
-    }
+    });
 }
 
 impl User {
@@ -225,7 +226,7 @@ impl User {
 
 #[test]
 fn a_user_who_waits_for_a_push_sees_that_somebody_is_typing() {
-    for door in Door::open_ones(DOORS) {
+    at_each(DOORS, |door| {
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let site = open(door, &fake, VERIFIED, &workshop.slow_rule("slow", 8, ""), SOON);
         let user = User::new("waiting", site.port());
@@ -233,12 +234,12 @@ fn a_user_who_waits_for_a_push_sees_that_somebody_is_typing() {
         assert_eq!(user.was_pushed(&fake, 1, PATIENCE), ["答 slow"], "{door:?}");
         let typing = fake.last("/cgi-bin/message/custom/typing").json().expect("JSON");
         assert_eq!(typing, json!({"touser": user.name, "command": "Typing"}), "{door:?}");
-    }
+    });
 }
 
 #[test]
 fn an_account_that_may_not_push_holds_within_its_budget_and_has_the_rest_fetched() {
-    for door in Door::open_ones(DOORS) {
+    at_each(DOORS, |door| {
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let rules = workshop.slow_rule("auto", 3, "") + &workshop.slow_rule("push", 3, "late = \"push\"");
         let more = format!("{SOON}\n[delivery]\nhold_budget = 1");
@@ -260,7 +261,7 @@ fn an_account_that_may_not_push_holds_within_its_budget_and_has_the_rest_fetched
             assert_eq!(user.fetches(), format!("答 {word}"), "{door:?}");
         }
         assert_eq!(fake.calls(), 0, "{door:?}");
-    }
+    });
 }
 
 #[test]
@@ -268,7 +269,7 @@ fn an_encrypted_message_gets_its_late_answer_encrypted() {
     if !available("wechatpy") {
         return;
     }
-    for door in Door::open_ones(DOORS) {
+    at_each(DOORS, |door| {
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let Keys { token, aes, app_id } = Keys::ours();
         let rules = workshop.slow_rule("held", 3, "late = \"hold\"")
@@ -292,7 +293,7 @@ fn an_encrypted_message_gets_its_late_answer_encrypted() {
         }
         assert_eq!(fetched, "答 fetched", "{door:?}");
         drop(fake);
-    }
+    });
 }
 
 /// The workers of a site: processes of its program that a CGI process has started.
@@ -315,7 +316,7 @@ pub(super) fn processes(site: &Site) -> Vec<(u32, bool)> {
 
 #[test]
 fn a_worker_outlives_its_request_and_has_nothing_of_it() {
-    for door in Door::open_ones([Door::ApacheCgi, Door::ApacheCgid]) {
+    at_each([Door::ApacheCgi, Door::ApacheCgid], |door| {
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let site = open(door, &fake, VERIFIED, &workshop.slow_rule("slow", 5, ""), SOON);
         let user = User::new("patient", site.port());
@@ -351,5 +352,5 @@ fn a_worker_outlives_its_request_and_has_nothing_of_it() {
         assert_eq!(session, Some(found[0].to_string()), "{door:?}");
         assert_eq!(user.was_pushed(&fake, 1, PATIENCE), ["答 slow"], "{door:?}");
         wait_until("it ends", || workers(&site).is_empty());
-    }
+    });
 }

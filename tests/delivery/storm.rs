@@ -11,8 +11,7 @@ use crate::support::{Delivered, Door, FakeWechat, Site, WeChat, sized};
 
 const LATE: [&str; 3] = ["push", "fetch", "hold"];
 /// Messages that are under way at once.
-const AT_ONCE: usize = 60;
-const KILL_EVERY: Duration = Duration::from_secs(7);
+const AT_ONCE: usize = 100;
 /// What WeChat shows where nobody answers its third attempt.
 const FAULT: &str = "该公众号提供的服务出现故障，请稍后再试";
 /// Until a death is found out and told.
@@ -107,7 +106,7 @@ fn in_a_storm_each_message_runs_once_and_is_answered_once() {
     if !Door::HeldSocket.is_open() {
         return;
     }
-    let messages = sized(500, 10_000);
+    let (messages, kill_every) = sized((500, 12), (10_000, 40));
     let (workshop, fake) = (Workshop::open(), FakeWechat::start());
     let script = "n=${word##*-}\nsleep \"$((n * 7 % 4)).$((n % 10))\"\nprintf '答 %s' \"$word\"";
     let rules = LATE.map(|late| workshop.rule(late, script, &format!("late = \"{late}\"")));
@@ -130,7 +129,7 @@ fn in_a_storm_each_message_runs_once_and_is_answered_once() {
             });
         }
         while next.load(Ordering::Relaxed) < messages {
-            thread::sleep(KILL_EVERY);
+            thread::sleep(Duration::from_secs(kill_every));
             kills.push(Instant::now());
             site.kill_responder();
             site.start_responder();
