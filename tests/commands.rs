@@ -3,6 +3,7 @@
 mod explain;
 mod golden;
 mod import;
+mod retries;
 mod schema;
 
 use std::fs;

@@ -12,6 +12,7 @@ mod cgi_process;
 mod chat;
 mod commands;
 mod config;
+mod delivery;
 mod dialogs;
 mod examples;
 mod fastcgi_peers;

@@ -14,8 +14,8 @@ use crate::http::Response;
 
 /// Who decides what becomes of a late answer asks the store; this long after the deadline nobody waits for that.
 const GRACE: Duration = Duration::from_millis(350);
-/// WeChat has hung up by then: so long after the deadline an attempt is let go that was to stay without an answer.
-const HELD: Duration = Duration::from_millis(1500);
+/// WeChat has hung up by then: so long after it came an attempt is let go that was to stay without an answer.
+const HELD: Duration = Duration::from_secs(6);
 
 /// Who asked.
 enum Asker {
@@ -102,7 +102,7 @@ impl Visit {
     pub(super) fn last_moment(&self) -> Instant {
         let deadline = self.pending.deadline();
         match (self.is_held.load(Ordering::Acquire), self.order.get()) {
-            (true, _) => deadline + HELD,
+            (true, _) => self.pending.received() + HELD,
             (false, Some(_)) => deadline + GRACE,
             (false, None) => deadline,
         }
@@ -133,6 +133,10 @@ impl Visit {
 }
 
 impl Visitor for Visit {
+    fn received(&self) -> Instant {
+        self.pending.received()
+    }
+
     fn deadline(&self) -> Instant {
         self.pending.deadline()
     }

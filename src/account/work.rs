@@ -177,8 +177,8 @@ impl Hands {
         visit.ordered(order.clone());
         let visitor: Arc<dyn Visitor> = Arc::<Visit>::clone(visit);
         let is_brief = self.tools.surroundings.service == Service::OneRequest;
-        let start = if order.is_handled && is_brief {
-            // A web server ends what a request has begun, sooner or later.
+        let start = if is_brief && (order.is_handled || self.tools.may_push()) {
+            // What takes long, or goes on behind the answer: a web server ends what a request has begun.
             let assignment = Assignment::new(&self.tools.surroundings, pending, &order);
             Start::Elsewhere(Box::new(move |holder| assignment.give_away(holder)))
         } else {

@@ -11,7 +11,7 @@ use crate::config::places::{Origin, state_folder};
 use crate::gateway::fastcgi::Signals;
 use crate::gateway::{Listener, fastcgi, listen as listen_on};
 
-/// What is being worked out when the responder ends may take so long; systemd kills after 90 s.
+/// What is being worked out when the responder ends may take so long; `TimeoutStopSec` of the unit is longer.
 const HANDLERS_END: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default, clap::Args)]

@@ -8,6 +8,7 @@ mod init;
 mod menu;
 mod message;
 mod push;
+mod retries;
 mod sign;
 mod simulate;
 mod test;

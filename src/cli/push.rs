@@ -31,7 +31,8 @@ pub(super) struct WeChat {
     token: Secret,
     key: Option<(AesKey, String)>,
     openid: String,
-    query: String,
+    /// What proves it.
+    pub(super) query: String,
     path: String,
     /// The message, never encrypted.
     pub(super) message: String,
@@ -60,6 +61,17 @@ impl WeChat {
         account: &AccountSettings,
         now: SystemTime,
     ) -> Result<Self, Failure> {
+        Self::repeating(push, now, mode, account, now)
+    }
+
+    /// The same for a message that was `created` before, with a new proof.
+    pub(super) fn repeating(
+        push: &Push,
+        created: SystemTime,
+        mode: Option<Mode>,
+        account: &AccountSettings,
+        now: SystemTime,
+    ) -> Result<Self, Failure> {
         let mode = mode.unwrap_or(match account.mode {
             AcceptedMode::Any | AcceptedMode::Plaintext => Mode::Plaintext,
             AcceptedMode::Compatible => Mode::Compatible,
@@ -68,7 +80,7 @@ impl WeChat {
         let now = unix_seconds(now);
         let proof = Proof { timestamp: now.to_string(), ..Proof::new()? };
         let to_user = account.original_id.as_deref().unwrap_or("gh_account");
-        let open = open_message(to_user, &push.openid, &proof.timestamp, &push.fields);
+        let open = open_message(to_user, &push.openid, &unix_seconds(created).to_string(), &push.fields);
         let message = format!("<xml>{open}</xml>");
         let mut query = proof.query(account.token.expose());
         let _ = write!(query, "&openid={}", percent_encode(&push.openid));
@@ -124,6 +136,11 @@ impl WeChat {
             .split_once("\r\n\r\n")
             .ok_or_else(|| Failure::Failed("the answer is no CGI document".to_owned()))?;
         let status = head.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK");
+        self.read(status, body)
+    }
+
+    /// Reads a response as WeChat would.
+    pub(super) fn read(&self, status: &str, body: &str) -> Result<Received, Failure> {
         if !status.starts_with("200") {
             return Err(Failure::Failed(format!(
                 "answered {status}; the user would see 「该公众号提供的服务出现故障」"

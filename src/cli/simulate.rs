@@ -1,4 +1,5 @@
 //! `wxcgi simulate`: be WeChat, without a web server. The request goes through the real CGI door, in this process.
+//! With `--retries` also as often as WeChat asks, and to a web server.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -6,6 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use super::message::Selectors;
 use super::push::WeChat;
+use super::retries::{InProcess, Patience, Server};
 use super::{ConfigArg, Failure, print, print_line};
 use crate::account::{Account, Surroundings};
 use crate::config::load::{Service, Unusable};
@@ -19,7 +21,8 @@ use crate::wechat::mode::Mode;
   wxcgi simulate 你好
   wxcgi simulate --event CLICK --key V1001
   wxcgi simulate --type image --field MediaId=abc --field PicUrl=http://example.com/a.jpg
-  wxcgi simulate --mode secure --raw 天气")]
+  wxcgi simulate --mode secure --raw 天气
+  wxcgi simulate --retries --url https://wx.example.com/weixin 问？")]
 pub(super) struct Args {
     #[command(flatten)]
     message: Selectors,
@@ -31,6 +34,15 @@ pub(super) struct Args {
     /// Print the bytes that the web server would get, and nothing else
     #[arg(long)]
     raw: bool,
+    /// Wait 5 s, hang up and ask again, three times in all, as WeChat does
+    #[arg(long, conflicts_with = "raw")]
+    retries: bool,
+    /// Send it to a web server
+    #[arg(long, requires = "retries", value_name = "URL")]
+    url: Option<String>,
+    /// Print JSON
+    #[arg(long, requires = "retries")]
+    json: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -61,6 +73,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     // Causes of a refusal go to the log only; here a person wants to see them.
     crate::logging::start(log::LevelFilter::Warn, None);
     let (push, sent) = args.message.push();
+    if args.retries {
+        let patience =
+            Patience { push: &push, sent: &sent, mode: args.mode.map(Mode::from), json: args.json };
+        let settings = config.account.clone();
+        if let Some(url) = &args.url {
+            return patience.try_with(&settings, &Server::new(url));
+        }
+        return patience.try_with(&settings, &InProcess::new(Account::new(config, surroundings)));
+    }
     let now = SystemTime::now();
     let wechat = WeChat::new(&push, args.mode.map(Mode::from), &config.account, now)?;
     let account = Account::new(config, surroundings);

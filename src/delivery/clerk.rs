@@ -40,14 +40,13 @@ struct State {
 struct Visit {
     order: Arc<Order>,
     visitor: Arc<dyn Visitor>,
-    attempt: u64,
     /// Another process works on it.
     is_foreign: bool,
 }
 
 impl fmt::Debug for Visit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Visit({})", self.attempt)
+        write!(f, "Visit({})", self.order.met)
     }
 }
 
@@ -75,14 +74,8 @@ impl Board {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add_visit(
-        &self,
-        order: &Arc<Order>,
-        visitor: &Arc<dyn Visitor>,
-        attempt: u64,
-        is_foreign: bool,
-    ) {
-        let visit = Visit { order: Arc::clone(order), visitor: Arc::clone(visitor), attempt, is_foreign };
+    pub(super) fn add_visit(&self, order: &Arc<Order>, visitor: &Arc<dyn Visitor>, is_foreign: bool) {
+        let visit = Visit { order: Arc::clone(order), visitor: Arc::clone(visitor), is_foreign };
         self.state().visits.push(visit);
         self.changed.notify_all();
     }
@@ -225,8 +218,8 @@ fn work(board: &Board, desk: &Weak<Desk>) {
 impl Desk {
     fn take_turn(&self, turn: Turn) {
         // First those who have no time left.
-        for Visit { order, visitor, attempt, is_foreign } in turn.due {
-            if let Err(why) = self.give_up(&order, &*visitor, attempt, is_foreign) {
+        for Visit { order, visitor, is_foreign } in turn.due {
+            if let Err(why) = self.give_up(&order, &*visitor, is_foreign) {
                 log::error!(target: "delivery", "{}: {why}", order.met);
                 visitor.serve(&order.failure());
             }

@@ -39,8 +39,10 @@ pub use settings::DeliverySettings;
 const CLAIM: Duration = Duration::from_secs(15);
 /// A decision is kept at least for so long as a handler may take.
 const DECISION: Duration = Duration::from_secs(2 * 60 * 60);
-/// WeChat's third attempt comes so long after the message, and is its last.
-const LAST_ATTEMPT_AFTER: u64 = 9;
+/// WeChat's third attempt begins 10 s after the message, whose time is in whole seconds, and is its last.
+const LAST_ATTEMPT_AFTER: u64 = 8;
+/// So many of its attempts may be held.
+const MAX_HELD: u64 = 2;
 /// In so long `hold_budget` messages may be held.
 const HOLD_WINDOW: Duration = Duration::from_secs(5 * 60);
 /// Where WeChat refuses to let us write to a user, it is not tried again for so long.
@@ -80,6 +82,9 @@ pub trait Office: fmt::Debug + Send + Sync {
 
 /// One of WeChat's attempts, which wants an answer.
 pub trait Visitor: Send + Sync {
+    /// When it came.
+    fn received(&self) -> Instant;
+
     /// It wants it by then.
     fn deadline(&self) -> Instant;
 
@@ -165,17 +170,16 @@ impl Desk {
             visitor.serve(&again(decision.answer));
             return Ok(());
         }
+        // A store that has crashed may have forgotten what we know.
+        if self.board.has_job(&order.message) {
+            return self.join(&*store, order, visitor, false);
+        }
         let holder = Holder(random().map_err(words)?);
         match store.claim(&order.message, holder, CLAIM, REPEATED_WITHIN).map_err(words)? {
             Claim::Yours => self.begin(order, visitor, holder, start),
-            Claim::Running { attempt } => {
+            Claim::Running { .. } => {
                 let is_here = self.board.has_job(&order.message);
-                self.board.add_visit(order, visitor, attempt, !is_here);
-                clerk::employ(self);
-                // It may have ended between the two looks.
-                if let Some(decision) = decision(&*store, &order.message).map_err(words)? {
-                    self.board.serve(&order.message, &again(decision.answer));
-                }
+                self.join(&*store, order, visitor, !is_here)?;
             }
             Claim::Lost { .. } => visitor.serve(&Self::lost(&*store, order)?),
             // Decided just now, or so long ago that nothing is known of it.
@@ -184,6 +188,23 @@ impl Desk {
                 let nothing = || order.answer(None);
                 visitor.serve(&decision.map_or_else(nothing, |decision| again(decision.answer)));
             }
+        }
+        Ok(())
+    }
+
+    /// Has an attempt wait for what is worked out already.
+    fn join(
+        self: &Arc<Self>,
+        store: &dyn Store,
+        order: &Arc<Order>,
+        visitor: &Arc<dyn Visitor>,
+        is_foreign: bool,
+    ) -> Result<(), String> {
+        self.board.add_visit(order, visitor, is_foreign);
+        clerk::employ(self);
+        // It may have ended between the two looks.
+        if let Some(decision) = decision(store, &order.message).map_err(words)? {
+            self.board.serve(&order.message, &again(decision.answer));
         }
         Ok(())
     }
@@ -198,7 +219,7 @@ impl Desk {
     ) {
         match start {
             Start::Here(work) => {
-                self.board.add_visit(order, visitor, 1, false);
+                self.board.add_visit(order, visitor, false);
                 let (desk, order) = (Arc::clone(self), Arc::clone(order));
                 let job = desk.begin_job(&order, holder);
                 self.office.run(Box::new(move || {
@@ -207,7 +228,7 @@ impl Desk {
                 }));
             }
             Start::Elsewhere(start) => {
-                self.board.add_visit(order, visitor, 1, true);
+                self.board.add_visit(order, visitor, true);
                 clerk::employ(self);
                 match start(holder) {
                     Ok(worker) => self.watch_worker(order, holder, worker),
@@ -335,13 +356,7 @@ impl Desk {
     }
 
     /// Decides for an attempt whose time is over.
-    fn give_up(
-        &self,
-        order: &Order,
-        visitor: &dyn Visitor,
-        attempt: u64,
-        is_foreign: bool,
-    ) -> Result<(), String> {
+    fn give_up(&self, order: &Order, visitor: &dyn Visitor, is_foreign: bool) -> Result<(), String> {
         let store = self.office.store()?;
         if let Some(decision) = decision(&*store, &order.message).map_err(words)? {
             visitor.serve(&again(decision.answer));
@@ -353,7 +368,7 @@ impl Desk {
         }
         let way = match order.late {
             Late::Auto | Late::Push if self.can_push(order) => Way::Push,
-            Late::Auto | Late::Hold if self.can_hold(&*store, order, attempt)? => {
+            Late::Auto | Late::Hold if self.can_hold(&*store, order, visitor)? => {
                 visitor.hold();
                 return Ok(());
             }
@@ -378,12 +393,17 @@ impl Desk {
     }
 
     /// Whether an attempt may stay without an answer, because WeChat will ask again.
-    fn can_hold(&self, store: &dyn Store, order: &Order, attempt: u64) -> Result<bool, String> {
-        if attempt > 2 || seconds_since(order.time) >= LAST_ATTEMPT_AFTER {
+    fn can_hold(&self, store: &dyn Store, order: &Order, visitor: &dyn Visitor) -> Result<bool, String> {
+        // Not all of them need have come here.
+        let came_after = seconds_since(order.time).saturating_sub(visitor.received().elapsed().as_secs());
+        if came_after >= LAST_ATTEMPT_AFTER {
             return Ok(false);
         }
-        if attempt == 2 {
-            return Ok(true);
+        match store.count(&format!("held/{}", order.message), MAX_HELD, HOLD_WINDOW).map_err(words)? {
+            None => return Ok(false),
+            // What was begun for the first one pays for the others.
+            Some(2..) => return Ok(true),
+            Some(_) => {}
         }
         let counted = store.count("held", self.settings.hold_budget, HOLD_WINDOW).map_err(words)?;
         if counted.is_none() {

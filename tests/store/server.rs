@@ -46,11 +46,11 @@ impl RedisServer {
     }
 
     /// One that has written all changes down before it answers.
-    pub(super) fn durable() -> Self {
+    pub(crate) fn durable() -> Self {
         Self::start(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
-    pub(super) fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         self.start_without_waiting();
         let is_ready = |line: String| line == "+PONG" || line.starts_with("-NOAUTH");
         wait_until("Redis answers", || self.says("PING").is_some_and(is_ready));
@@ -117,7 +117,7 @@ impl RedisServer {
     }
 
     /// As a crash ends it.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("our child");
             child.wait().expect("our child");

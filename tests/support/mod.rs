@@ -1,6 +1,7 @@
 //! What the tests speak in: a [`Site`] behind a [`Door`], a [`WeChat`] that sends to it, an [`Answer`] to judge.
 
 mod answer;
+mod attempts;
 mod chatbot;
 mod door;
 mod fake_wechat;
@@ -21,6 +22,7 @@ mod wechatpy;
 mod wire;
 
 pub(crate) use answer::{Answer, element, elements};
+pub(crate) use attempts::Delivered;
 pub(crate) use chatbot::Chatbot;
 pub(crate) use door::Door;
 pub(crate) use fake_wechat::{APP_ID, APP_SECRET, FOLLOWERS, FakeWechat, ITEMS, MEDIA, Trouble};

@@ -84,6 +84,11 @@ impl WeChat {
         )
     }
 
+    /// The document of a text of this user.
+    pub(crate) fn text_of(user: &str, text: &str) -> String {
+        Self::message("text", &format!("<Content><![CDATA[{text}]]></Content>")).replace(USER, user)
+    }
+
     /// The document of an event; `fields` stand behind `Event`.
     pub(crate) fn event(name: &str, fields: &str) -> String {
         format!(

@@ -51,6 +51,8 @@ struct State {
     /// `"errcode": "0"`, as WeChat does it at times.
     errcodes_as_texts: bool,
     seen: Vec<Seen>,
+    /// Texts of customer-service messages, and to whom.
+    texts: Vec<(String, String)>,
     troubles: VecDeque<(String, Trouble)>,
     /// Answers to this path wait.
     held: Option<String>,
@@ -147,6 +149,7 @@ impl FakeWechat {
             quotas,
             errcodes_as_texts,
             seen,
+            texts: Vec::new(),
             troubles,
             held: None,
             shut_out: false,
@@ -191,6 +194,11 @@ impl FakeWechat {
     pub(crate) fn last(&self, path: &str) -> Seen {
         let state = self.shared.state();
         state.seen.iter().rev().find(|seen| seen.path == path).expect("a call").clone()
+    }
+
+    /// The texts of all customer-service messages to a user that it has taken, in their order.
+    pub(crate) fn texts_to(&self, user: &str) -> Vec<String> {
+        self.shared.state().texts.iter().filter(|(to, _)| to == user).map(|(_, text)| text.clone()).collect()
     }
 
     /// All access_tokens that it has handed out, of any kind.
@@ -318,10 +326,16 @@ impl State {
         }
         self.quotas.count(&seen.path, self.tokens.now())?;
         strict::look_at(seen)?;
-        match self.menus.answer(seen) {
+        let answered = match self.menus.answer(seen) {
             Some(answered) => answered.map(|json| Reply::json(&json)),
             None => endpoints::answer(seen),
+        }?;
+        if seen.path == "/cgi-bin/message/custom/send" {
+            let message = seen.json()?;
+            let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+            self.texts.extend(text(&message["touser"]).zip(text(&message["text"]["content"])));
         }
+        Ok(answered)
     }
 
     /// What the table knows of a tool for quotas, and what it does.

@@ -1,0 +1,146 @@
+//! Very many messages at once, with random delays, duplicates that overtake them, and kills of the responder.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, config, wechat};
+use crate::support::{Delivered, Door, FakeWechat, Site, WeChat, sized};
+
+const LATE: [&str; 3] = ["push", "fetch", "hold"];
+/// Messages that are under way at once.
+const AT_ONCE: usize = 100;
+/// What WeChat shows where nobody answers its third attempt.
+const FAULT: &str = "该公众号提供的服务出现故障，请稍后再试";
+/// Until a death is found out and told.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Numbers that look like chance and are the same in each run (SplitMix64).
+fn mixed(number: usize) -> u64 {
+    let mut mixed = (number as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// What became of a message.
+#[derive(Debug)]
+struct Outcome {
+    word: String,
+    /// From its first attempt until its user had an answer.
+    span: (Instant, Instant),
+    /// What the user saw as replies or fetched.
+    seen: Vec<String>,
+}
+
+/// The texts that were replied, in whatever attempt and to whatever duplicate.
+fn replies(deliveries: &[Delivered]) -> BTreeSet<String> {
+    let attempts = deliveries.iter().flat_map(|delivered| &delivered.attempts);
+    let answers = attempts.filter_map(|attempt| attempt.answer.as_ref().ok());
+    answers.filter_map(crate::support::Answer::reply_text).collect()
+}
+
+fn deliver(number: usize, port: u16, fake: &FakeWechat) -> Outcome {
+    let chance = mixed(number);
+    let word = format!("{}-{number}", LATE[number % LATE.len()]);
+    let user = User::new(&word, port);
+    let xml = WeChat::text_of(&user.name, &word);
+    let start = Instant::now();
+    let deliveries: Vec<_> = thread::scope(|scope| {
+        let copies = 1 + usize::from(chance.is_multiple_of(3));
+        let send = |copy: u64| {
+            let pause = Duration::from_millis(copy * (chance >> 8) % 2_500);
+            let xml = &xml;
+            scope.spawn(move || {
+                thread::sleep(pause);
+                wechat().delivers(xml, port)
+            })
+        };
+        let under_way: Vec<_> = (0..copies as u64).map(send).collect();
+        under_way.into_iter().map(|delivery| delivery.join().expect("it was delivered")).collect()
+    });
+    let mut seen = replies(&deliveries);
+    let is_promised = seen.remove(WAITING);
+    let mut seen: Vec<_> = seen.into_iter().collect();
+    if seen.is_empty() && is_promised {
+        seen.push(user.fetches_within(PATIENCE));
+    } else if seen.is_empty() && deliveries.iter().all(Delivered::is_fault) {
+        seen.push(FAULT.to_owned());
+    } else if seen.is_empty() {
+        user.was_pushed(fake, 1, PATIENCE);
+    }
+    Outcome { word, span: (start, Instant::now()), seen }
+}
+
+/// Each message ran once and was answered once. One whose process was killed may not have run at all, and may have been
+/// answered what the rule says for failures; where its last attempt was just with that process, its user sees the fault.
+fn judge(
+    outcome: &Outcome,
+    kills: &[Instant],
+    workshop: &Workshop,
+    fake: &FakeWechat,
+    port: u16,
+) -> Result<bool, String> {
+    let word = &outcome.word;
+    let user = User::new(word, port);
+    let mut seen = outcome.seen.clone();
+    seen.extend(fake.texts_to(&user.name));
+    let more = user.asks("继续");
+    let is_empty = more.as_deref() == Some(OTHERWISE);
+    let is_hit = kills.iter().any(|kill| (outcome.span.0..outcome.span.1).contains(kill));
+    let runs = workshop.runs(word);
+    let is_answered = matches!(seen.as_slice(), [answer] if *answer == format!("答 {word}"));
+    let is_failed = matches!(seen.as_slice(), [answer] if answer == FAILED || answer == FAULT);
+    let is_right = is_empty && (is_answered && runs == 1 || is_hit && is_failed && runs <= 1);
+    if is_right {
+        Ok(is_failed)
+    } else {
+        Err(format!("{word}: {runs} run(s), {seen:?}, then {more:?}, hit: {is_hit}"))
+    }
+}
+
+#[test]
+fn in_a_storm_each_message_runs_once_and_is_answered_once() {
+    if !Door::HeldSocket.is_open() {
+        return;
+    }
+    let (messages, kill_every) = sized((500, 12), (10_000, 40));
+    let (workshop, fake) = (Workshop::open(), FakeWechat::start());
+    let script = "n=${word##*-}\nsleep \"$((n * 7 % 4)).$((n % 10))\"\nprintf '答 %s' \"$word\"";
+    let rules = LATE.map(|late| workshop.rule(late, script, &format!("late = \"{late}\"")));
+    let more = "[server]\ndeadline = \"1s\"\n[delivery]\nhold_budget = 1000";
+    let mut site =
+        Site::behind(Door::HeldSocket).with_config(&config(&fake, VERIFIED, &rules.concat(), more)).open();
+    let (port, next, outcomes) = (site.port(), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let mut kills = Vec::new();
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= messages {
+                        return;
+                    }
+                    let outcome = deliver(number, port, &fake);
+                    outcomes.lock().expect("no panic").push(outcome);
+                }
+            });
+        }
+        while next.load(Ordering::Relaxed) < messages {
+            thread::sleep(Duration::from_secs(kill_every));
+            kills.push(Instant::now());
+            site.kill_responder();
+            site.start_responder();
+        }
+    });
+    let outcomes = outcomes.into_inner().expect("no panic");
+    assert_eq!(outcomes.len(), messages);
+    let judged: Vec<_> = outcomes.iter().map(|it| judge(it, &kills, &workshop, &fake, port)).collect();
+    let wrong: Vec<_> = judged.iter().filter_map(|it| it.as_ref().err()).collect();
+    let failed = judged.iter().filter(|it| matches!(it, Ok(true))).count();
+    println!("{messages} messages, {} kills, {failed} answered with `on_error`", kills.len());
+    assert!(wrong.is_empty(), "{} of {messages}: {wrong:#?}", wrong.len());
+    assert!(failed < messages / 2, "{failed} of {messages} failed");
+}
