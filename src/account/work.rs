@@ -174,7 +174,7 @@ impl Hands {
                 Err(order) => *order,
             },
         };
-        visit.ordered(order.clone());
+        visit.ordered(order.clone(), &self.desk);
         let visitor: Arc<dyn Visitor> = Arc::<Visit>::clone(visit);
         let is_brief = self.tools.surroundings.service == Service::OneRequest;
         let start = if is_brief && (order.is_handled || self.tools.may_push()) {

@@ -12,6 +12,10 @@ use crate::store::Holder;
 
 /// So often it is asked what other processes have decided.
 const ASK_EVERY: Duration = Duration::from_millis(100);
+/// To give an attempt up takes about so long: the more of them wait, the sooner the clerk begins.
+const GIVING_UP: Duration = Duration::from_micros(500);
+const EARLIEST: Duration = Duration::from_secs(1);
+const FEW: u32 = 50;
 /// So often claims are prolonged.
 const RENEW_EVERY: Duration = Duration::from_secs(CLAIM.as_secs() / 3);
 /// So often others' late messages are looked after.
@@ -33,6 +37,14 @@ struct State {
     /// There is a reason to look before the next point in time.
     is_poked: bool,
     is_closed: bool,
+}
+
+impl State {
+    /// So long before its deadline an attempt is given up.
+    fn lead(&self) -> Duration {
+        let waiting = u32::try_from(self.visits.len()).unwrap_or(u32::MAX);
+        if waiting < FEW { Duration::ZERO } else { GIVING_UP.saturating_mul(waiting).min(EARLIEST) }
+    }
 }
 
 /// An attempt that waits.
@@ -128,13 +140,14 @@ impl Board {
             let asks = state.visits.iter().any(|visit| visit.is_foreign) && agenda.ask <= now;
             let renews = !state.jobs.is_empty() && agenda.renew <= now;
             let looks = agenda.look <= now;
-            let is_due = state.visits.iter().any(|visit| visit.visitor.deadline() <= now);
+            let soon = now + state.lead();
+            let is_due = state.visits.iter().any(|visit| visit.visitor.deadline() <= soon);
             if asks || renews || looks || is_due || state.is_poked {
                 let asks = asks || state.is_poked;
                 state.is_poked = false;
                 let (due, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut state.visits)
                     .into_iter()
-                    .partition(|it| it.visitor.deadline() <= now);
+                    .partition(|it| it.visitor.deadline() <= soon);
                 let foreign = waiting.iter().filter(|visit| asks && visit.is_foreign).cloned().collect();
                 state.visits = waiting;
                 let jobs = if renews { state.jobs.clone() } else { Vec::new() };
@@ -185,7 +198,9 @@ impl Agenda {
     }
 
     fn next(&self, state: &State, now: Instant) -> Instant {
-        let visits = state.visits.iter().map(|visit| visit.visitor.deadline());
+        let lead = state.lead();
+        let visits =
+            state.visits.iter().map(|visit| visit.visitor.deadline().checked_sub(lead).unwrap_or(now));
         let asks = state.visits.iter().any(|visit| visit.is_foreign).then_some(self.ask);
         let renews = (!state.jobs.is_empty()).then_some(self.renew.max(now));
         visits.chain(asks).chain(renews).chain([self.look]).min().unwrap_or(self.look)

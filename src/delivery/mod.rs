@@ -13,10 +13,11 @@ mod order;
 mod outbox;
 mod settings;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -136,13 +137,27 @@ pub struct Desk {
     settings: DeliverySettings,
     office: Arc<dyn Office>,
     board: Arc<Board>,
+    /// Messages that are being worked out here, and whose attempt was answered that they failed.
+    failed: Mutex<HashSet<String>>,
 }
 
 impl Desk {
     /// A desk; nothing happens before its first message.
     #[must_use]
     pub fn new(settings: DeliverySettings, office: Arc<dyn Office>) -> Arc<Self> {
-        Arc::new(Self { settings, office, board: Arc::default() })
+        Arc::new(Self { settings, office, board: Arc::default(), failed: Mutex::default() })
+    }
+
+    /// Learns that an attempt was answered that its message failed, as there was no time to decide: what is worked out
+    /// nevertheless is delivered as what is late.
+    pub fn note_failed(&self, order: &Order) {
+        if self.board.has_job(&order.message) {
+            self.failed().insert(order.message.clone());
+        }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks after what processes have left that died. For a process that stays.
@@ -281,7 +296,12 @@ impl Desk {
         let is_pushed = !rest.is_empty() && self.can_push(order);
         let first = first
             .map(|first| if is_pushed { first.clone() } else { self.with_notice(first.clone(), rest.len()) });
-        let ours = Decision { answer: order.answer(first.as_ref()), given_up: None };
+        let ours = if self.failed().remove(&order.message) {
+            let way = if self.can_push(order) { Way::Push } else { Way::Fetch };
+            Decision { answer: order.failure(), given_up: Some(way) }
+        } else {
+            Decision { answer: order.answer(first.as_ref()), given_up: None }
+        };
         let decided = self.insist(&mut |store, is_again| {
             if is_again {
                 // The store is away. Those who wait here need none.

@@ -437,7 +437,7 @@ static DELIVERY: Group = group(
         key(
             "max_jobs",
             Kind::Whole(1, 10_000),
-            "Handlers that run at once in a process; others wait for their turn; default 500",
+            "Handlers that run at once in a process; others wait for their turn; default 400",
         ),
     ],
 );
