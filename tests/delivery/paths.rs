@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, wechat};
 use crate::support::{
-    Delivered, Door, FakeWechat, Keys, Site, Trouble, WeChat, available, element, wait_until,
+    Delivered, Door, FakeWechat, Keys, Site, Trouble, WeChat, available, element, free_port, wait_until,
 };
 
 /// A process of its own for each message, and one for all.
@@ -48,6 +48,21 @@ fn a_handler_that_fails_ends_in_what_the_rule_says_for_failures() {
             assert_eq!(user.asks(word).as_deref(), Some(FAILED), "{door:?} {word}");
         }
         assert_eq!(user.asks("继续").as_deref(), Some(OTHERWISE), "{door:?}");
+    });
+}
+
+#[test]
+fn where_the_store_is_gone_nothing_is_begun_and_the_user_is_told() {
+    let workshop = Workshop::open();
+    let rules = workshop.slow_rule("slow", 0, "");
+    at_each(DOORS, |door| {
+        let (fake, store) =
+            (FakeWechat::start(), format!("[store]\nurl = \"redis://127.0.0.1:{}\"", free_port()));
+        let site = open(door, &fake, "", &rules, &store);
+        let user = User::new("unlucky", site.port());
+        assert_eq!(user.asks("slow").as_deref(), Some(FAILED), "{door:?}");
+        assert_eq!(user.asks("什么").as_deref(), Some(OTHERWISE), "{door:?}");
+        assert_eq!(workshop.runs("slow"), 0, "{door:?}");
     });
 }
 
