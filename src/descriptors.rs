@@ -1,12 +1,19 @@
-//! RLIMIT_NOFILE: raised for a server of many connections, and given back to the programs that it starts: some close or
-//! watch as many descriptors as they might have.
+//! Descriptors, of which the programs that we start are to know nothing: neither those that a web server has left open in
+//! us, nor how many a server of many connections may have (RLIMIT_NOFILE): some programs close or watch as many.
 
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 /// The limit that we were started with, once it was raised.
 static GIVEN: OnceLock<Rlimit> = OnceLock::new();
+
+/// Keeps what this process was started with, stdin, stdout and stderr apart, from the programs that it starts. What it
+/// opens itself is closed on `exec` anyway.
+pub fn keep_from_children() {
+    static DONE: Once = Once::new();
+    DONE.call_once(|| close_fds::set_fds_cloexec(3, &[]));
+}
 
 /// Raises the limit of this process, which must not be above its hard limit; says whether it did.
 pub fn raise(to: u64) -> bool {

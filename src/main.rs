@@ -5,7 +5,7 @@ mod start;
 
 use std::panic::catch_unwind;
 
-use wxcgi::account::{self, NoAccount, Surroundings};
+use wxcgi::account::{self, Account, NoAccount, Surroundings};
 use wxcgi::cli;
 use wxcgi::config::LogSettings;
 use wxcgi::config::load::{Service, Unusable, open_for_service};
@@ -53,9 +53,7 @@ fn serve_cgi() -> i32 {
     let account = account::open(loaded, surroundings);
     let app = account.as_ref().map_or(&NoAccount as &dyn Application, |account| account);
     let served = cgi::serve(app, &deadlines);
-    if let Some(account) = &account {
-        account.finish(cgi::let_go);
-    }
+    Account::finish(cgi::let_go);
     if let Some(compilation) = to_compile {
         drop(account);
         cgi::let_go();

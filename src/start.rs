@@ -26,8 +26,6 @@ extern "C" fn main(_count: c_int, _arguments: *const *const u8) -> c_int {
 /// The program.
 pub(crate) fn start() -> ! {
     open_closed_descriptors();
-    // What a web server left open in us is not for the programs that we start.
-    close_fds::set_fds_cloexec(3, &[]);
     // Not ignored, which children would inherit: writes to a closed pipe and beyond RLIMIT_FSIZE fail all the same.
     for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
         // SAFETY: the handler has the type that C wants and does nothing, and no other thread runs yet.

@@ -1,6 +1,7 @@
 //! Joins the parts into one Official Account, from its config, and serves it; takes a changed config.
 
 mod api;
+mod pool;
 mod status;
 mod tools;
 mod visit;
@@ -29,6 +30,7 @@ use crate::rules::Rule;
 use crate::wechat::message::Message;
 use api::ApiParts;
 pub use api::open_api;
+use pool::Pool;
 use status::{About, AboutLog, StatusPage, not_found};
 use tools::Tools;
 use work::Work;
@@ -53,7 +55,9 @@ impl Account {
         let may_push = account.verified && account.app_id.is_some() && account.app_secret.is_some();
         let (is_staying, needs_delivery) =
             (surroundings.service == Service::ManyRequests, rules.need_delivery());
-        let tools = Tools::new(ApiParts::of(&account, api, store), may_push, equipment, surroundings);
+        let jobs = Pool::new("jobs", delivery.max_jobs);
+        let parts = ApiParts::of(&account, api, store);
+        let tools = Tools::new(parts, may_push, equipment, jobs, surroundings);
         let work = Work::new(tools, delivery.clone());
         if needs_delivery && is_staying {
             work.look_after_others();
@@ -87,11 +91,10 @@ impl Account {
 
     /// Finishes what was begun for the one request of this process and is of use to the next, if there is something.
     /// `let_go` is called before, for it may take long.
-    pub fn finish(&self, let_go: fn()) {
-        if let Some(left) = self.work.left() {
+    pub fn finish(let_go: fn()) {
+        if pool::is_busy() {
             let_go();
-            // A panic in it is in the log.
-            let _ = left.join();
+            pool::wait(LEFT);
         }
     }
 
@@ -130,6 +133,9 @@ pub(crate) fn equipment(config: &Config, path: &Path) -> Equipment {
         chats: config.chats.clone(),
     }
 }
+
+/// What a process for one request has begun may take so long: the time of an upload.
+const LEFT: Duration = Duration::from_secs(10 * 60);
 
 fn circumstances() -> Circumstances {
     Circumstances { now: SystemTime::now(), random: || random_block().ok() }

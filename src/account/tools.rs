@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::api::ApiParts;
+use super::pool::Pool;
 use super::work::Surroundings;
 use crate::api::{Api, ApiError, Call};
 use crate::delivery::Office;
@@ -28,6 +29,7 @@ pub(super) struct Tools {
     pub(super) surroundings: Surroundings,
     pub(super) equipment: Equipment,
     may_push: bool,
+    jobs: Pool,
     pub(super) store: OnceLock<Result<Arc<dyn Store>, String>>,
     api: OnceLock<Result<Api, String>>,
 }
@@ -37,9 +39,11 @@ impl Tools {
         parts: ApiParts,
         may_push: bool,
         equipment: Equipment,
+        jobs: Pool,
         surroundings: Surroundings,
     ) -> Self {
-        Self { parts, surroundings, equipment, may_push, store: OnceLock::new(), api: OnceLock::new() }
+        let (store, api) = (OnceLock::new(), OnceLock::new());
+        Self { parts, surroundings, equipment, may_push, jobs, store, api }
     }
 
     pub(super) fn api(&self) -> Result<&Api, String> {
@@ -53,6 +57,12 @@ impl Office for Tools {
         let Surroundings { config, state, .. } = &self.surroundings;
         let open = || self.parts.open_store(config, state.as_deref()).map_err(|error| error.to_string());
         self.store.get_or_init(open).clone()
+    }
+
+    fn run(&self, job: Box<dyn FnOnce() + Send>) {
+        if let Err(job) = self.jobs.run(job) {
+            job();
+        }
     }
 
     fn may_push(&self) -> bool {

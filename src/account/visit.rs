@@ -4,11 +4,11 @@ use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::callback::{Pending, SUCCESS};
-use crate::delivery::{Answer, Order, Visitor};
+use crate::delivery::{Answer, Desk, Order, Visitor};
 use crate::gateway::Responder;
 use crate::http::Response;
 
@@ -30,13 +30,20 @@ pub(super) struct Visit {
     pending: Pending,
     asker: Mutex<Asker>,
     order: OnceLock<Order>,
+    desk: OnceLock<Arc<Desk>>,
     is_held: AtomicBool,
 }
 
 impl Visit {
     pub(super) fn new(pending: Pending, responder: Responder) -> Self {
         let asker = Mutex::new(Asker::Waits(responder));
-        Self { pending, asker, order: OnceLock::new(), is_held: AtomicBool::new(false) }
+        Self {
+            pending,
+            asker,
+            order: OnceLock::new(),
+            desk: OnceLock::new(),
+            is_held: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn pending(&self) -> &Pending {
@@ -44,7 +51,8 @@ impl Visit {
     }
 
     /// From here on it is known what has to be delivered.
-    pub(super) fn ordered(&self, order: Order) {
+    pub(super) fn ordered(&self, order: Order, desk: &Arc<Desk>) {
+        let _ = self.desk.set(Arc::clone(desk));
         let _ = self.order.set(order);
     }
 
@@ -127,6 +135,10 @@ impl Visit {
             "{} is not ready at the `deadline`; answered in its place, it goes on",
             self.order.get().map_or_else(|| format!("{:?}", self.pending), |order| order.met.clone())
         );
+        // First: it might be ready in this very moment.
+        if let (Some(order), Some(desk)) = (self.order.get(), self.desk.get()) {
+            desk.note_failed(order);
+        }
         responder.respond(self.failure());
         false
     }

@@ -5,10 +5,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::pool::{self, Pool};
 use super::tools::Tools;
 use super::visit::Visit;
 use super::worker::Assignment;
@@ -21,29 +22,20 @@ use crate::rules::{MediaFile, MediaLibrary, Rule};
 use crate::store::{Holder, Store};
 use crate::wechat::message::Message;
 
-/// How many answers are worked out in this process.
-static AT_WORK: Mutex<usize> = Mutex::new(0);
-static DONE: Condvar = Condvar::new();
+/// So many calls are looked at once: that takes a store, a guard or an upload.
+const MAX_CALLS: usize = 64;
 
 /// Waits until no answer is being worked out any more, for the time `patience` at most.
 pub fn wait_for_answers(patience: Duration) {
-    let at_work = at_work();
-    if *at_work > 0 {
-        log::info!(target: "account", "waits for {} answer(s) that are being worked out", *at_work);
+    if !pool::is_busy() {
+        return;
     }
-    let waited = DONE.wait_timeout_while(at_work, patience, |at_work| *at_work > 0);
-    let (at_work, _) = waited.unwrap_or_else(PoisonError::into_inner);
-    if *at_work > 0 {
-        log::error!(target: "account", "{} answer(s) were not ready after {patience:?}; they are given up", *at_work);
+    log::info!(target: "account", "waits for answers that are being worked out");
+    let left = pool::wait(patience);
+    if left > 0 {
+        log::error!(target: "account", "{left} answer(s) were not ready after {patience:?}; they are given up");
     }
 }
-
-fn at_work() -> MutexGuard<'static, usize> {
-    AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A thousand threads may wait for slow handlers: none has more than it needs.
-const STACK: usize = 1 << 20;
 
 /// What a job asks of the store and of WeChat may take so long, with its handler.
 const JOB: Duration = Duration::from_secs(2 * 60 * 60);
@@ -71,18 +63,16 @@ impl Default for Surroundings {
 pub(super) struct Work {
     tools: Arc<Tools>,
     desk: Arc<Desk>,
-    max_jobs: usize,
+    calls: Pool,
     watch: OnceLock<mpsc::Sender<Arc<Visit>>>,
-    /// The thread of a process for one request, once it was needed.
-    last: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Work {
     pub(super) fn new(tools: Tools, delivery: DeliverySettings) -> Self {
-        let (tools, max_jobs) = (Arc::new(tools), delivery.max_jobs);
+        let tools = Arc::new(tools);
         let office: Arc<dyn Office> = Arc::<Tools>::clone(&tools);
         let desk = Desk::new(delivery, office);
-        Self { tools, desk, max_jobs, watch: OnceLock::new(), last: Mutex::default() }
+        Self { tools, desk, calls: Pool::new("calls", MAX_CALLS), watch: OnceLock::new() }
     }
 
     /// Looks after what other processes have left that died.
@@ -113,28 +103,17 @@ impl Work {
 
     /// Answers a call from a thread of its own, or at its deadline without it.
     pub(super) fn answer(&self, pending: Pending, responder: Responder) {
-        let Some(place) = Place::take(self.max_jobs) else {
-            log::error!(
-                target: "account", kind = "too many answers";
-                "{} answers (`max_jobs`) are being worked out already; this one fails at once", self.max_jobs
-            );
-            return responder.respond(pending.fail());
-        };
         let visit = Arc::new(Visit::new(pending, responder));
         let (hands, at_work) = (self.hands(), Arc::clone(&visit));
-        let spawned = thread::Builder::new().name("answer".to_owned()).stack_size(STACK).spawn(move || {
+        let begun = self.calls.run(move || {
             // A panic is a bug of ours, and in the log.
             if catch_unwind(AssertUnwindSafe(|| hands.attend(&at_work))).is_err() {
                 at_work.fail();
             }
-            drop(place);
         });
-        match spawned {
-            Ok(thread) => self.watch(thread, visit),
-            Err(error) => {
-                log::error!(target: "account", "cannot start a thread: {error}");
-                visit.fail();
-            }
+        match begun {
+            Ok(()) => self.watch(visit),
+            Err(_) => visit.fail(),
         }
     }
 
@@ -143,17 +122,8 @@ impl Work {
         self.hands().work_out(pending, &Arc::new(order.clone()), holder);
     }
 
-    /// What a process for one request has left to do once its answer is out.
-    pub(super) fn left(&self) -> Option<JoinHandle<()>> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
-        last.filter(|thread| !thread.is_finished())
-    }
-
     /// Sees to it that a call is answered at its deadline.
-    fn watch(&self, thread: JoinHandle<()>, visit: Arc<Visit>) {
-        if self.tools.surroundings.service == Service::OneRequest {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-        }
+    fn watch(&self, visit: Arc<Visit>) {
         let watch = self.watch.get_or_init(|| {
             let (sender, receiver) = mpsc::channel();
             // Without it the door's own `answer_timeout` answers.
@@ -186,27 +156,6 @@ fn keep_watch(calls: &mpsc::Receiver<Arc<Visit>>) {
     }
 }
 
-/// One of the places for answers that are worked out at once.
-struct Place;
-
-impl Place {
-    fn take(most: usize) -> Option<Self> {
-        let mut at_work = at_work();
-        let is_free = *at_work < most;
-        is_free.then(|| {
-            *at_work += 1;
-            Self
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        *at_work() -= 1;
-        DONE.notify_all();
-    }
-}
-
 /// By what an answer is worked out, in any thread.
 #[derive(Debug, Clone)]
 struct Hands {
@@ -225,7 +174,7 @@ impl Hands {
                 Err(order) => *order,
             },
         };
-        visit.ordered(order.clone());
+        visit.ordered(order.clone(), &self.desk);
         let visitor: Arc<dyn Visitor> = Arc::<Visit>::clone(visit);
         let is_brief = self.tools.surroundings.service == Service::OneRequest;
         let start = if is_brief && (order.is_handled || self.tools.may_push()) {
@@ -233,8 +182,8 @@ impl Hands {
             let assignment = Assignment::new(&self.tools.surroundings, pending, &order);
             Start::Elsewhere(Box::new(move |holder| assignment.give_away(holder)))
         } else {
-            let order = order.clone();
-            Start::Here(Box::new(move || pending.work_out(&order, &self.job())))
+            let (hands, visit, order) = (self.clone(), Arc::clone(visit), order.clone());
+            Start::Here(Box::new(move || visit.pending().work_out(&order, &hands.job())))
         };
         self.desk.attend(order, &visitor, start);
     }

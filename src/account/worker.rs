@@ -23,6 +23,7 @@ use crate::config::LogSettings;
 use crate::config::load::{Service, open_for_service};
 use crate::config::places::{Origin, state_folder};
 use crate::delivery::Order;
+use crate::descriptors;
 use crate::logging::RotatingFile;
 use crate::store::Holder;
 
@@ -68,8 +69,7 @@ impl Assignment {
     /// Has a process of its own do it, and gives the line to it.
     pub(super) fn give_away(self, Holder(holder): Holder) -> io::Result<UnixStream> {
         let (mut ours, theirs) = UnixStream::pair()?;
-        // All that this process has inherited: what it opens itself is closed on `exec` anyway.
-        close_fds::set_fds_cloexec(3, &[]);
+        descriptors::keep_from_children();
         let mut command = Command::new("/proc/self/exe");
         command.arg(COMMAND).stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         for (name, _) in env::vars_os().filter(|(name, _)| is_of_request(name.as_bytes())) {

@@ -12,6 +12,10 @@ use crate::store::Holder;
 
 /// So often it is asked what other processes have decided.
 const ASK_EVERY: Duration = Duration::from_millis(100);
+/// To give an attempt up takes about so long: the more of them wait, the sooner the clerk begins.
+const GIVING_UP: Duration = Duration::from_micros(500);
+const EARLIEST: Duration = Duration::from_secs(1);
+const FEW: u32 = 50;
 /// So often claims are prolonged.
 const RENEW_EVERY: Duration = Duration::from_secs(CLAIM.as_secs() / 3);
 /// So often others' late messages are looked after.
@@ -31,12 +35,20 @@ pub(super) struct Board {
 #[derive(Debug, Default)]
 struct State {
     visits: Vec<Visit>,
-    jobs: Vec<Job>,
+    jobs: Vec<Claimed>,
     /// There is a clerk.
     is_staffed: bool,
     /// There is a reason to look before the next point in time.
     is_poked: bool,
     is_closed: bool,
+}
+
+impl State {
+    /// So long before its deadline an attempt is given up.
+    fn lead(&self) -> Duration {
+        let waiting = u32::try_from(self.visits.len()).unwrap_or(u32::MAX);
+        if waiting < FEW { Duration::ZERO } else { GIVING_UP.saturating_mul(waiting).min(EARLIEST) }
+    }
 }
 
 /// An attempt that waits.
@@ -56,18 +68,18 @@ impl fmt::Debug for Visit {
 
 /// A message that is being worked out here.
 #[derive(Debug, Clone)]
-struct Job {
+struct Claimed {
     order: Arc<Order>,
     holder: Holder,
 }
 
 /// Ends a job on the board when it is dropped.
-pub(super) struct JobGuard<'b> {
-    board: &'b Board,
+pub(super) struct Job {
+    board: Arc<Board>,
     message: String,
 }
 
-impl Drop for JobGuard<'_> {
+impl Drop for Job {
     fn drop(&mut self) {
         self.board.state().jobs.retain(|job| job.order.message != self.message);
     }
@@ -84,10 +96,10 @@ impl Board {
         self.changed.notify_all();
     }
 
-    pub(super) fn begin_job(&self, order: &Arc<Order>, holder: Holder) -> JobGuard<'_> {
-        self.state().jobs.push(Job { order: Arc::clone(order), holder });
-        self.changed.notify_all();
-        JobGuard { board: self, message: order.message.clone() }
+    pub(super) fn begin_job(board: &Arc<Self>, order: &Arc<Order>, holder: Holder) -> Job {
+        board.state().jobs.push(Claimed { order: Arc::clone(order), holder });
+        board.changed.notify_all();
+        Job { board: Arc::clone(board), message: order.message.clone() }
     }
 
     pub(super) fn has_job(&self, message: &str) -> bool {
@@ -132,13 +144,14 @@ impl Board {
             let asks = state.visits.iter().any(|visit| visit.is_foreign) && agenda.ask <= now;
             let renews = !state.jobs.is_empty() && agenda.renew <= now;
             let looks = agenda.look <= now;
-            let is_due = state.visits.iter().any(|visit| visit.visitor.deadline() <= now);
+            let soon = now + state.lead();
+            let is_due = state.visits.iter().any(|visit| visit.visitor.deadline() <= soon);
             if asks || renews || looks || is_due || state.is_poked {
                 let asks = asks || state.is_poked;
                 state.is_poked = false;
                 let (due, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut state.visits)
                     .into_iter()
-                    .partition(|it| it.visitor.deadline() <= now);
+                    .partition(|it| it.visitor.deadline() <= soon);
                 let foreign = waiting.iter().filter(|visit| asks && visit.is_foreign).cloned().collect();
                 state.visits = waiting;
                 let jobs = if renews { state.jobs.clone() } else { Vec::new() };
@@ -159,7 +172,7 @@ struct Turn {
     /// Attempts that wait for another process.
     foreign: Vec<Visit>,
     /// Jobs whose claims are to be prolonged.
-    jobs: Vec<Job>,
+    jobs: Vec<Claimed>,
     /// Whether to look after others.
     looks: bool,
 }
@@ -189,7 +202,9 @@ impl Agenda {
     }
 
     fn next(&self, state: &State, now: Instant) -> Instant {
-        let visits = state.visits.iter().map(|visit| visit.visitor.deadline());
+        let lead = state.lead();
+        let visits =
+            state.visits.iter().map(|visit| visit.visitor.deadline().checked_sub(lead).unwrap_or(now));
         let asks = state.visits.iter().any(|visit| visit.is_foreign).then_some(self.ask);
         let renews = (!state.jobs.is_empty()).then_some(self.renew.max(now));
         visits.chain(asks).chain(renews).chain([self.look]).min().unwrap_or(self.look)
@@ -275,7 +290,7 @@ impl Desk {
     }
 
     /// Prolongs the claims of all jobs, then shows users that somebody is at it, as many as there is time for.
-    fn look_after_all(&self, jobs: &[Job]) -> Result<(), String> {
+    fn look_after_all(&self, jobs: &[Claimed]) -> Result<(), String> {
         let next = Instant::now() + RENEW_EVERY;
         let store = self.office.store()?;
         let words = |error: crate::store::StoreError| error.to_string();

@@ -13,10 +13,11 @@ mod order;
 mod outbox;
 mod settings;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -30,7 +31,7 @@ use crate::store::{Claim, Holder, REPEATED_WITHIN, Store, StoreError};
 use crate::wechat::errcode::Class;
 use crate::wechat::limits::{MAX_TEXT_BYTES, split_text};
 use crate::wechat::reply::Reply;
-use clerk::Board;
+use clerk::{Board, Job};
 pub use order::{Answer, Order, SUCCESS, Trigger, key_of};
 use outbox::{First, Outbox};
 pub use settings::DeliverySettings;
@@ -62,6 +63,9 @@ pub trait Office: fmt::Debug + Send + Sync {
     ///
     /// In words for the log, if it cannot be opened.
     fn store(&self) -> Result<Arc<dyn Store>, String>;
+
+    /// Has a thread do what may take long, now or when one is free.
+    fn run(&self, job: Box<dyn FnOnce() + Send>);
 
     /// Whether the account may send customer-service messages.
     fn may_push(&self) -> bool;
@@ -97,8 +101,8 @@ pub trait Visitor: Send + Sync {
 
 /// Where and how an answer is worked out.
 pub enum Start<'j> {
-    /// Here and now. Gives the replies, for a failure what the rule says then.
-    Here(Box<dyn FnOnce() -> Vec<Reply> + 'j>),
+    /// By this process, in one of its threads for that. Gives the replies, for a failure what the rule says then.
+    Here(Box<dyn FnOnce() -> Vec<Reply> + Send>),
     /// By another process, which holds the claim as this holder. It writes a byte when it is done.
     Elsewhere(Box<dyn FnOnce(Holder) -> io::Result<UnixStream> + 'j>),
 }
@@ -133,13 +137,27 @@ pub struct Desk {
     settings: DeliverySettings,
     office: Arc<dyn Office>,
     board: Arc<Board>,
+    /// Messages that are being worked out here, and whose attempt was answered that they failed.
+    failed: Mutex<HashSet<String>>,
 }
 
 impl Desk {
     /// A desk; nothing happens before its first message.
     #[must_use]
     pub fn new(settings: DeliverySettings, office: Arc<dyn Office>) -> Arc<Self> {
-        Arc::new(Self { settings, office, board: Arc::default() })
+        Arc::new(Self { settings, office, board: Arc::default(), failed: Mutex::default() })
+    }
+
+    /// Learns that an attempt was answered that its message failed, as there was no time to decide: what is worked out
+    /// nevertheless is delivered as what is late.
+    pub fn note_failed(&self, order: &Order) {
+        if self.board.has_job(&order.message) {
+            self.failed().insert(order.message.clone());
+        }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks after what processes have left that died. For a process that stays.
@@ -217,7 +235,12 @@ impl Desk {
         match start {
             Start::Here(work) => {
                 self.board.add_visit(order, visitor, false);
-                self.work(order, holder, work);
+                let (desk, order) = (Arc::clone(self), Arc::clone(order));
+                let job = desk.begin_job(&order, holder);
+                self.office.run(Box::new(move || {
+                    desk.finish(&order, holder, work());
+                    drop(job);
+                }));
             }
             Start::Elsewhere(start) => {
                 self.board.add_visit(order, visitor, true);
@@ -235,10 +258,14 @@ impl Desk {
 
     /// Works out a message whose claim `holder` has, and delivers what comes of it.
     pub fn work(self: &Arc<Self>, order: &Arc<Order>, holder: Holder, work: impl FnOnce() -> Vec<Reply>) {
-        let _job = self.board.begin_job(order, holder);
+        let _job = self.begin_job(order, holder);
+        self.finish(order, holder, work());
+    }
+
+    /// Keeps a claim until the job is dropped.
+    fn begin_job(self: &Arc<Self>, order: &Arc<Order>, holder: Holder) -> Job {
         clerk::employ(self);
-        let replies = work();
-        self.finish(order, holder, replies);
+        Board::begin_job(&self.board, order, holder)
     }
 
     /// Hears when the process is done; if it dies before, the message is failed at once.
@@ -269,7 +296,12 @@ impl Desk {
         let is_pushed = !rest.is_empty() && self.can_push(order);
         let first = first
             .map(|first| if is_pushed { first.clone() } else { self.with_notice(first.clone(), rest.len()) });
-        let ours = Decision { answer: order.answer(first.as_ref()), given_up: None };
+        let ours = if self.failed().remove(&order.message) {
+            let way = if self.can_push(order) { Way::Push } else { Way::Fetch };
+            Decision { answer: order.failure(), given_up: Some(way) }
+        } else {
+            Decision { answer: order.answer(first.as_ref()), given_up: None }
+        };
         let decided = self.insist(&mut |store, is_again| {
             if is_again {
                 // The store is away. Those who wait here need none.

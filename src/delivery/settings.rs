@@ -16,7 +16,7 @@ pub struct DeliverySettings {
     pub hold_budget: u64,
     /// What waits for a user is forgotten after so long. Default 24 h.
     pub keep: Duration,
-    /// So many answers are worked out at once in a process. Default 1000.
+    /// So many handlers run at once in a process; others wait for their turn. Default 400.
     pub max_jobs: usize,
 }
 
@@ -36,7 +36,7 @@ impl DeliverySettings {
             fetch_word: word,
             hold_budget: 10,
             keep: Duration::from_secs(24 * 60 * 60),
-            max_jobs: 1000,
+            max_jobs: 400,
         }
     }
 

@@ -16,7 +16,7 @@ use super::HandlerError;
 use crate::secret::Secret;
 
 /// Of a connection, in either direction, bytes. An answer's head has no more.
-const BUFFER: usize = 16 << 10;
+const BUFFER: usize = 8 << 10;
 /// The connection is there by then, or the next address is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 

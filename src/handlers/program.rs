@@ -111,6 +111,7 @@ impl Program<'_> {
     ) -> Result<Ended, ProgramError> {
         let started = Instant::now();
         let program = || self.command.first().cloned().unwrap_or_default();
+        descriptors::keep_from_children();
         let child = self.start().map_err(|error| ProgramError::Start { program: program(), error })?;
         let mut running = Running { child, group: None };
         let pid = Pid::from_child(&running.child);

@@ -160,7 +160,8 @@ fn what_is_written_after_the_deadline_is_taken_back() {
     let late = hasty(folder.path(), write);
     assert_eq!(say(&late, 1, "订票"), "现在订不了");
     drop(let_go);
-    late.finish(|| {});
+    drop(late);
+    Account::finish(|| {});
     // He was not asked, so nothing waits for his answer.
     let app = open(folder.path(), at_once());
     assert_eq!(say(&app, 2, "上海"), "听不懂");
@@ -176,7 +177,8 @@ fn what_was_before_is_there_again() {
     let late = hasty(folder.path(), write);
     assert_eq!(say(&late, 2, "上海"), "听不懂");
     drop(let_go);
-    late.finish(|| {});
+    drop(late);
+    Account::finish(|| {});
     assert_eq!(say(&app, 3, "上海"), "好");
 }
 

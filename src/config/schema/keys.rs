@@ -434,7 +434,11 @@ static DELIVERY: Group = group(
             Kind::Duration,
             "What waits is forgotten after so long; 1 min to 30 days, default \"24h\"",
         ),
-        key("max_jobs", Kind::Whole(1, 10_000), "Answers that a process works out at once; default 1000"),
+        key(
+            "max_jobs",
+            Kind::Whole(1, 10_000),
+            "Handlers that run at once in a process; others wait for their turn; default 400",
+        ),
     ],
 );
 

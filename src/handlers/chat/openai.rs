@@ -21,7 +21,7 @@ const MAX_TEXT: usize = 32 << 10;
 /// Nor of a stream, which is many times what it says: thoughts come as words do, each in a hundred bytes of JSON.
 const MAX_STREAM: usize = 32 << 20;
 /// So many bytes are read at once.
-const CHUNK: usize = 8 << 10;
+const CHUNK: usize = 2 << 10;
 
 /// Asks the model, which is told the turns before.
 pub(super) fn ask(
