@@ -12,8 +12,8 @@ use crate::delivery::{Answer, Desk, Order, Visitor};
 use crate::gateway::Responder;
 use crate::http::Response;
 
-/// Who decides what becomes of a late answer asks the store; this long after the deadline nobody waits for that.
-const GRACE: Duration = Duration::from_millis(350);
+/// Who decides what becomes of a late answer asks the store; WeChat hangs up soon after so long a time since it asked.
+const LAST_MOMENT: Duration = Duration::from_millis(4850);
 /// WeChat has hung up by then: so long after it came an attempt is let go that was to stay without an answer.
 const HELD: Duration = Duration::from_secs(6);
 
@@ -111,7 +111,7 @@ impl Visit {
         let deadline = self.pending.deadline();
         match (self.is_held.load(Ordering::Acquire), self.order.get()) {
             (true, _) => self.pending.received() + HELD,
-            (false, Some(_)) => deadline + GRACE,
+            (false, Some(_)) => deadline.max(self.pending.received() + LAST_MOMENT),
             (false, None) => deadline,
         }
     }

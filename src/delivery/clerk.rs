@@ -2,7 +2,7 @@
 //! however many there are.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(CLAIM.as_secs());
 pub(super) struct Board {
     state: Mutex<State>,
     changed: Condvar,
+    /// Held by who looks after others' late messages.
+    looks: Arc<Mutex<()>>,
+    /// Held by who prolongs claims.
+    renews: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -231,7 +235,7 @@ fn work(board: &Board, desk: &Weak<Desk>) {
 }
 
 impl Desk {
-    fn take_turn(&self, turn: Turn) {
+    fn take_turn(self: &Arc<Self>, turn: Turn) {
         // First those who have no time left.
         for Visit { order, visitor, is_foreign } in turn.due {
             if let Err(why) = self.give_up(&order, &*visitor, is_foreign) {
@@ -239,11 +243,39 @@ impl Desk {
                 visitor.serve(&order.failure());
             }
         }
-        let tried = turn.jobs.iter().try_for_each(|job| self.look_after(job));
-        let tried = tried.and_then(|()| turn.foreign.iter().try_for_each(|visit| self.ask(visit)));
-        let tried = tried.and_then(|()| if turn.looks { self.look_after_late() } else { Ok(()) });
-        if let Err(why) = tried {
-            log::error!(target: "delivery", kind = "clerk"; "{why}");
+        if let Err(why) = turn.foreign.iter().try_for_each(|visit| self.ask(visit)) {
+            complain(&why);
+        }
+        // Attempts must not wait for what takes long.
+        if turn.looks {
+            self.aside(&self.board.looks, "late", Self::look_after_late);
+        }
+        if !turn.jobs.is_empty() {
+            let jobs = turn.jobs;
+            self.aside(&self.board.renews, "claims", move |desk| desk.look_after_all(&jobs));
+        }
+    }
+
+    /// Does something in a thread of its own, unless the last time is not over yet.
+    fn aside(
+        self: &Arc<Self>,
+        one: &Arc<Mutex<()>>,
+        name: &str,
+        work: impl FnOnce(&Self) -> Result<(), String> + Send + 'static,
+    ) {
+        let (desk, one) = (Arc::clone(self), Arc::clone(one));
+        let work = move || {
+            let _alone = match one.try_lock() {
+                Ok(alone) => alone,
+                Err(TryLockError::Poisoned(after_panic)) => after_panic.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            if let Err(why) = work(&desk) {
+                complain(&why);
+            }
+        };
+        if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(work) {
+            complain(&format!("cannot start a thread: {error}"));
         }
     }
 
@@ -257,17 +289,26 @@ impl Desk {
         Ok(())
     }
 
-    /// Prolongs the claim of a job, and shows the user that somebody is at it.
-    fn look_after(&self, job: &Claimed) -> Result<(), String> {
+    /// Prolongs the claims of all jobs, then shows users that somebody is at it, as many as there is time for.
+    fn look_after_all(&self, jobs: &[Claimed]) -> Result<(), String> {
+        let next = Instant::now() + RENEW_EVERY;
         let store = self.office.store()?;
         let words = |error: crate::store::StoreError| error.to_string();
-        if !store.renew(&job.order.message, job.holder, CLAIM).map_err(words)? {
-            log::warn!(target: "delivery", "{}: others take it for dead", job.order.met);
+        for job in jobs {
+            if !store.renew(&job.order.message, job.holder, CLAIM).map_err(words)? {
+                log::warn!(target: "delivery", "{}: others take it for dead", job.order.met);
+            }
         }
-        let decision = decision(&*store, &job.order.message).map_err(words)?;
-        if decision.is_some_and(|decision| decision.given_up == Some(super::Way::Push)) {
-            self.office.show_typing(&job.order.user);
+        for job in jobs.iter().take_while(|_| Instant::now() < next) {
+            let decision = decision(&*store, &job.order.message).map_err(words)?;
+            if decision.is_some_and(|decision| decision.given_up == Some(super::Way::Push)) {
+                self.office.show_typing(&job.order.user);
+            }
         }
         Ok(())
     }
+}
+
+fn complain(why: &str) {
+    log::error!(target: "delivery", kind = "clerk"; "{why}");
 }

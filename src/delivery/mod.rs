@@ -482,26 +482,22 @@ impl Desk {
     /// the rule says for failures.
     fn look_after_late(&self) -> Result<(), String> {
         let store = self.office.store()?;
-        let mut running: Vec<Vec<u8>> = Vec::new();
-        for _ in 0..MAX_LATE {
+        let mut to_do = None;
+        while to_do != Some(0) {
             let asker = random::<16>().map_err(words)?;
             let Some(piece) = store.pop(LATE, &hex::encode(asker)).map_err(words)? else { break };
+            to_do = Some(to_do.unwrap_or(piece.left.saturating_add(1).min(MAX_LATE)).saturating_sub(1));
             let Ok(order) = serde_json::from_slice::<Order>(&piece.bytes) else { continue };
             if self.is_running(&*store, &order)? {
-                running.push(piece.bytes);
+                // At once, behind the others: this process too may die.
+                store.push(LATE, &[&piece.bytes], self.settings.keep).map_err(words)?;
             } else if self.is_lost(&*store, &order)? {
-                let left = self.outbox(&*store, &order).pieces(&order.message).map_err(words)?;
-                let left = if left.is_empty() { order.on_error.clone().into_iter().collect() } else { left };
+                let pieces = self.outbox(&*store, &order).pieces(&order.message).map_err(words)?;
+                let pieces =
+                    if pieces.is_empty() { order.on_error.clone().into_iter().collect() } else { pieces };
                 log::error!(target: "delivery", "{}: who worked on it has died", order.met);
-                self.deliver(&order, &left, Way::Push)?;
+                self.deliver(&order, &pieces, Way::Push)?;
             }
-            if piece.left == 0 {
-                break;
-            }
-        }
-        let running: Vec<_> = running.iter().map(Vec::as_slice).collect();
-        if !running.is_empty() {
-            store.push(LATE, &running, self.settings.keep).map_err(words)?;
         }
         Ok(())
     }
@@ -567,7 +563,7 @@ impl Drop for Desk {
 }
 
 /// Late messages that are looked after at once.
-const MAX_LATE: usize = 1000;
+const MAX_LATE: u64 = 1000;
 
 /// What became of a claim, asked by nobody who wants it.
 fn look(store: &dyn Store, order: &Order) -> Result<Claim, String> {

@@ -31,8 +31,9 @@ fn who_is_held_is_asked_again_in_this_process_and_runs_once() {
     let desk = Desk::with(SLOW);
     let ran = desk.run(["simulate", "--retries", "慢"]);
     ran.exits(0).prints(&[
-        "user     慢\n 0.0 s   attempt 1: no answer; WeChat hung up at 5.",
-        "\n 5.0 s   attempt 2: text at 5.",
+        "user     慢\n",
+        " s   attempt 1: no answer; WeChat hung up at ",
+        " s   attempt 2: text at ",
         "\nphone    好了\n",
         "WeChat counts 1 failure(s)",
         "MarkFail",
@@ -40,7 +41,7 @@ fn who_is_held_is_asked_again_in_this_process_and_runs_once() {
     assert_eq!(std::fs::read_to_string(desk.at("runs")).expect("it ran"), "x\n");
     let ran = desk.run(["simulate", "--retries", "快"]);
     ran.exits(0)
-        .prints(&["attempt 1: text at 0.", "phone    好了\n"])
+        .prints(&["attempt 1: text at ", "phone    好了\n"])
         .keeps_quiet_about(&["MarkFail", "attempt 2"]);
     let told = json(&desk.run(["simulate", "--retries", "--json", "快"]).exits(0).out);
     assert_eq!((&told["phone"], &told["failures"]), (&"好了".into(), &0.into()), "{told}");

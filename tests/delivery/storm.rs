@@ -10,8 +10,8 @@ use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, config, wechat
 use crate::support::{Delivered, Door, FakeWechat, Site, WeChat, sized};
 
 const LATE: [&str; 3] = ["push", "fetch", "hold"];
-/// Messages that are under way at once.
-const AT_ONCE: usize = 100;
+/// So often the responder is killed.
+const KILL_EVERY: Duration = Duration::from_secs(6);
 /// What WeChat shows where nobody answers its third attempt.
 const FAULT: &str = "该公众号提供的服务出现故障，请稍后再试";
 /// Until a death is found out and told.
@@ -106,7 +106,7 @@ fn in_a_storm_each_message_runs_once_and_is_answered_once() {
     if !Door::HeldSocket.is_open() {
         return;
     }
-    let (messages, kill_every) = sized((500, 12), (10_000, 40));
+    let (messages, at_once, most_kills) = sized((500, 100, 2), (10_000, 300, 12));
     let (workshop, fake) = (Workshop::open(), FakeWechat::start());
     let script = "n=${word##*-}\nsleep \"$((n * 7 % 4)).$((n % 10))\"\nprintf '答 %s' \"$word\"";
     let rules = LATE.map(|late| workshop.rule(late, script, &format!("late = \"{late}\"")));
@@ -116,7 +116,7 @@ fn in_a_storm_each_message_runs_once_and_is_answered_once() {
     let (port, next, outcomes) = (site.port(), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let mut kills = Vec::new();
     thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..at_once {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -128,8 +128,8 @@ fn in_a_storm_each_message_runs_once_and_is_answered_once() {
                 }
             });
         }
-        while next.load(Ordering::Relaxed) < messages {
-            thread::sleep(Duration::from_secs(kill_every));
+        while kills.len() < most_kills && next.load(Ordering::Relaxed) < messages {
+            thread::sleep(KILL_EVERY);
             kills.push(Instant::now());
             site.kill_responder();
             site.start_responder();
@@ -140,6 +140,7 @@ fn in_a_storm_each_message_runs_once_and_is_answered_once() {
     let judged: Vec<_> = outcomes.iter().map(|it| judge(it, &kills, &workshop, &fake, port)).collect();
     let wrong: Vec<_> = judged.iter().filter_map(|it| it.as_ref().err()).collect();
     let failed = judged.iter().filter(|it| matches!(it, Ok(true))).count();
+    assert_eq!(kills.len(), most_kills);
     println!("{messages} messages, {} kills, {failed} answered with `on_error`", kills.len());
     assert!(wrong.is_empty(), "{} of {messages}: {wrong:#?}", wrong.len());
     assert!(failed < messages / 2, "{failed} of {messages} failed");
