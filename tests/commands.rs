@@ -201,7 +201,7 @@ fn check_shows_all_faults_at_once_each_with_its_place_a_caret_and_a_cure() {
         "wxcgi.toml:8:6: unknown condition `txt`\n  |\n8 | when.txt = \"天气\"\n  |      ^^^ did you mean `text`?\n  = known here: text, ",
         // The caret stands below the word though each Chinese character is two columns wide.
         "12 | when = { text = \"你好\", regx = \"x\" }\n   |                         ^^^^ did you mean `regex`?",
-        "known here: account, server, log, table, rule, step, blocked, include, welcome, unfollow, default, api, store, delivery, menu",
+        "known here: account, server, log, table, chat, rule, step, blocked, include, welcome, unfollow, default, api, store, delivery, menu",
     ]);
     let carets = ran.out.lines().filter(|line| line.contains("| ") && line.contains('^')).count();
     let faults = ran.out.lines().filter(|line| line.starts_with("wxcgi: ")).count();
@@ -211,7 +211,7 @@ fn check_shows_all_faults_at_once_each_with_its_place_a_caret_and_a_cure() {
     let readme = "[account]\ntoken = \"mytoken\"\n\n[[rule]]\nwhen.txt = \"天气\"\nreply = \"x\"\n";
     Desk::with(readme).run(["check"]).exits(2).prints(&[
         "wxcgi: wxcgi.toml:5:6: unknown condition `txt`\n  |\n5 | when.txt = \"天气\"\n  |      ^^^ did you mean `text`?\n  = \
-         known here: text, contains, prefix, suffix, all_of, none_of, regex, key_regex, type, event, key, field, near, from, not_from, share, hours, weekdays, dates, step, session, first, fold\n",
+         known here: text, contains, prefix, suffix, all_of, none_of, regex, key_regex, type, event, key, field, near, from, not_from, share, hours, weekdays, dates, step, session, first, exec, http, fold\n",
     ]);
 }
 
