@@ -58,6 +58,8 @@ struct Visit {
     visitor: Arc<dyn Visitor>,
     /// Another process works on it.
     is_foreign: bool,
+    /// It is given up then.
+    due: Instant,
 }
 
 impl fmt::Debug for Visit {
@@ -91,7 +93,11 @@ impl Board {
     }
 
     pub(super) fn add_visit(&self, order: &Arc<Order>, visitor: &Arc<dyn Visitor>, is_foreign: bool) {
-        let visit = Visit { order: Arc::clone(order), visitor: Arc::clone(visitor), is_foreign };
+        let due = visitor.deadline();
+        self.add(Visit { order: Arc::clone(order), visitor: Arc::clone(visitor), is_foreign, due });
+    }
+
+    fn add(&self, visit: Visit) {
         self.state().visits.push(visit);
         self.changed.notify_all();
     }
@@ -145,13 +151,12 @@ impl Board {
             let renews = !state.jobs.is_empty() && agenda.renew <= now;
             let looks = agenda.look <= now;
             let soon = now + state.lead();
-            let is_due = state.visits.iter().any(|visit| visit.visitor.deadline() <= soon);
+            let is_due = state.visits.iter().any(|visit| visit.due <= soon);
             if asks || renews || looks || is_due || state.is_poked {
                 let asks = asks || state.is_poked;
                 state.is_poked = false;
-                let (due, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut state.visits)
-                    .into_iter()
-                    .partition(|it| it.visitor.deadline() <= soon);
+                let (due, waiting): (Vec<_>, Vec<_>) =
+                    std::mem::take(&mut state.visits).into_iter().partition(|it| it.due <= soon);
                 let foreign = waiting.iter().filter(|visit| asks && visit.is_foreign).cloned().collect();
                 state.visits = waiting;
                 let jobs = if renews { state.jobs.clone() } else { Vec::new() };
@@ -203,8 +208,7 @@ impl Agenda {
 
     fn next(&self, state: &State, now: Instant) -> Instant {
         let lead = state.lead();
-        let visits =
-            state.visits.iter().map(|visit| visit.visitor.deadline().checked_sub(lead).unwrap_or(now));
+        let visits = state.visits.iter().map(|visit| visit.due.checked_sub(lead).unwrap_or(now));
         let asks = state.visits.iter().any(|visit| visit.is_foreign).then_some(self.ask);
         let renews = (!state.jobs.is_empty()).then_some(self.renew.max(now));
         visits.chain(asks).chain(renews).chain([self.look]).min().unwrap_or(self.look)
@@ -237,10 +241,10 @@ fn work(board: &Board, desk: &Weak<Desk>) {
 impl Desk {
     fn take_turn(self: &Arc<Self>, turn: Turn) {
         // First those who have no time left.
-        for Visit { order, visitor, is_foreign } in turn.due {
-            if let Err(why) = self.give_up(&order, &*visitor, is_foreign) {
-                log::error!(target: "delivery", "{}: {why}", order.met);
-                visitor.serve(&order.failure());
+        for visit in turn.due {
+            if let Err(why) = self.give_up(&visit.order, &*visit.visitor, visit.is_foreign) {
+                log::error!(target: "delivery", kind = "give up"; "{}: {why}; tried again", visit.order.met);
+                self.board.add(Visit { due: Instant::now() + ASK_EVERY, ..visit });
             }
         }
         if let Err(why) = turn.foreign.iter().try_for_each(|visit| self.ask(visit)) {

@@ -50,6 +50,9 @@ const HOLD_WINDOW: Duration = Duration::from_secs(5 * 60);
 const NO_PUSH: Duration = Duration::from_secs(60 * 60);
 /// What was worked out is not given up at once when the store is away.
 const INSIST: Duration = Duration::from_secs(120);
+/// A store that could not be asked is asked again after these pauses, before an attempt fails.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(1)];
 /// Left in a piece of a long text for the line that says how many follow, bytes.
 const ROOM_FOR_NOTICE: usize = 200;
 /// The outbox of messages that are to be pushed: whose process dies, another one looks after it.
@@ -167,34 +170,44 @@ impl Desk {
 
     /// Sees to it that one of WeChat's attempts is answered and its user gets what is worked out, once.
     pub fn attend(self: &Arc<Self>, order: Order, visitor: &Arc<dyn Visitor>, start: Start<'_>) {
-        let order = Arc::new(order);
-        if let Err(why) = self.try_attend(&order, visitor, start) {
-            log::error!(target: "delivery", "{} cannot be carried out: {why}", order.met);
-            visitor.serve(&order.failure());
+        let (order, mut start) = (Arc::new(order), Some(start));
+        // Whoever asks the same store twice is the same: it may have heard the first time.
+        let Ok(holder) = random().map(Holder) else { return visitor.serve(&order.failure()) };
+        for pause in PAUSES {
+            let Err(why) = self.try_attend(&order, visitor, holder, &mut start) else { return };
+            log::error!(target: "delivery", kind = "attend"; "{} cannot be carried out: {why}", order.met);
+            thread::sleep(pause);
         }
+        self.note_failed(&order);
+        visitor.serve(&order.failure());
     }
 
     fn try_attend(
         self: &Arc<Self>,
         order: &Arc<Order>,
         visitor: &Arc<dyn Visitor>,
-        start: Start<'_>,
+        holder: Holder,
+        start: &mut Option<Start<'_>>,
     ) -> Result<(), String> {
+        // A store that has crashed may have forgotten what we know.
+        if self.board.has_job(&order.message) {
+            self.join(order, visitor, false);
+            return Ok(());
+        }
         let store = self.office.store()?;
         if let Some(decision) = decision(&*store, &order.message).map_err(words)? {
             visitor.serve(&again(decision.answer));
             return Ok(());
         }
-        // A store that has crashed may have forgotten what we know.
-        if self.board.has_job(&order.message) {
-            return self.join(&*store, order, visitor, false);
-        }
-        let holder = Holder(random().map_err(words)?);
         match store.claim(&order.message, holder, CLAIM, REPEATED_WITHIN).map_err(words)? {
-            Claim::Yours => self.begin(order, visitor, holder, start),
+            Claim::Yours => {
+                if let Some(start) = start.take() {
+                    self.begin(order, visitor, holder, start);
+                }
+            }
             Claim::Running { .. } => {
                 let is_here = self.board.has_job(&order.message);
-                self.join(&*store, order, visitor, !is_here)?;
+                self.join(order, visitor, !is_here);
             }
             Claim::Lost { .. } => visitor.serve(&Self::lost(&*store, order)?),
             // Decided just now, or so long ago that nothing is known of it.
@@ -208,20 +221,14 @@ impl Desk {
     }
 
     /// Has an attempt wait for what is worked out already.
-    fn join(
-        self: &Arc<Self>,
-        store: &dyn Store,
-        order: &Arc<Order>,
-        visitor: &Arc<dyn Visitor>,
-        is_foreign: bool,
-    ) -> Result<(), String> {
+    fn join(self: &Arc<Self>, order: &Arc<Order>, visitor: &Arc<dyn Visitor>, is_foreign: bool) {
         self.board.add_visit(order, visitor, is_foreign);
         clerk::employ(self);
         // It may have ended between the two looks.
-        if let Some(decision) = decision(store, &order.message).map_err(words)? {
+        let decided = self.office.store().and_then(|store| decision(&*store, &order.message).map_err(words));
+        if let Ok(Some(decision)) = decided {
             self.board.serve(&order.message, &again(decision.answer));
         }
-        Ok(())
     }
 
     /// Has a message worked out that is ours.

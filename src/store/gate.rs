@@ -4,6 +4,9 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+/// How long a thread waits for its turn at most. Who has less time is answered by others.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Lets so many in, and the others when one comes out.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -20,8 +23,12 @@ impl Gate {
         Self { free: Mutex::new(most), freed: Condvar::new() }
     }
 
-    /// Goes in; `None` if there was no place for the time `patience`.
-    pub(super) fn enter(&self, patience: Duration) -> Option<Inside<'_>> {
+    /// Goes in; `None` if there was no place for very long.
+    pub(super) fn enter(&self) -> Option<Inside<'_>> {
+        self.enter_within(PATIENCE)
+    }
+
+    fn enter_within(&self, patience: Duration) -> Option<Inside<'_>> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.freed.wait_timeout_while(free, patience, |free| *free == 0);
         let (mut free, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -44,14 +51,14 @@ mod tests {
     #[test]
     fn no_more_are_inside_than_there_are_places() {
         let gate = Gate::new(2);
-        let first = gate.enter(Duration::ZERO).unwrap();
-        let _second = gate.enter(Duration::ZERO).unwrap();
-        assert!(gate.enter(Duration::ZERO).is_none());
+        let first = gate.enter_within(Duration::ZERO).unwrap();
+        let _second = gate.enter_within(Duration::ZERO).unwrap();
+        assert!(gate.enter_within(Duration::ZERO).is_none());
         std::thread::scope(|scope| {
-            let third = scope.spawn(|| gate.enter(Duration::from_secs(20)).is_some());
+            let third = scope.spawn(|| gate.enter_within(Duration::from_secs(20)).is_some());
             drop(first);
             assert!(third.join().unwrap());
         });
-        assert!(gate.enter(Duration::ZERO).is_some());
+        assert!(gate.enter_within(Duration::ZERO).is_some());
     }
 }

@@ -131,7 +131,7 @@ impl Link {
         repeat: Repeat,
         ask: impl Fn(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, StoreError> {
-        let inside = self.gate.enter(self.timeout);
+        let inside = self.gate.enter();
         let _inside = inside.ok_or_else(|| self.error("is asked by too many threads at once".to_owned()))?;
         self.may_try()?;
         let asked = self.ask_on_some(repeat, ask);

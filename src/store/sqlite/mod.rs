@@ -72,7 +72,7 @@ impl Sqlite {
     }
 
     fn call_once<T>(&self, call: impl Fn(&mut Opened) -> rusqlite::Result<T>) -> Result<T, Failure> {
-        let _inside = self.gate.enter(self.file.timeout).ok_or(Failure::Busy)?;
+        let _inside = self.gate.enter().ok_or(Failure::Busy)?;
         let mut opened = self.open()?;
         // After an error the connection is closed: nothing of it is to reach the next call.
         let done = call(&mut opened).map_err(|error| Failure::from(error).of(opened.identity))?;
