@@ -1,13 +1,15 @@
 //! Who keeps an eye on the clock and on other processes, for all messages of a process that are waiting: one thread,
-//! however many there are.
+//! however many there are. It asks nobody itself: what has to be asked is an errand for others, and a store or an API that
+//! is slow to one message makes no other one late.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::order::{Answer, Order};
-use super::{CLAIM, Desk, Visitor, again, decision};
+use super::{CLAIM, Desk, Visitor, Way, again, decision};
 use crate::store::Holder;
 
 /// So often it is asked what other processes have decided.
@@ -22,6 +24,23 @@ const LOOK_EVERY: Duration = Duration::from_secs(CLAIM.as_secs());
 pub(super) struct Board {
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether others are looked after.
+    looks: AtomicBool,
+    /// Which rounds are being made.
+    rounds: [AtomicBool; 4],
+}
+
+/// What is done again and again, by one thread at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Round {
+    /// Asks what other processes have decided.
+    Ask,
+    /// Prolongs claims.
+    Renew,
+    /// Tells users that somebody is at it.
+    Type,
+    /// Looks after what others have left that died.
+    Look,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +61,8 @@ struct Visit {
     visitor: Arc<dyn Visitor>,
     /// Another process works on it.
     is_foreign: bool,
+    /// Who will see to it. Its account may have been replaced meanwhile.
+    desk: Arc<Desk>,
 }
 
 impl fmt::Debug for Visit {
@@ -55,6 +76,8 @@ impl fmt::Debug for Visit {
 struct Claimed {
     order: Arc<Order>,
     holder: Holder,
+    /// Nobody waits for it any longer.
+    given_up: Option<Way>,
 }
 
 /// Ends a job on the board when it is dropped.
@@ -74,14 +97,25 @@ impl Board {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add_visit(&self, order: &Arc<Order>, visitor: &Arc<dyn Visitor>, is_foreign: bool) {
-        let visit = Visit { order: Arc::clone(order), visitor: Arc::clone(visitor), is_foreign };
-        self.state().visits.push(visit);
+    pub(super) fn add_visit(
+        desk: &Arc<Desk>,
+        order: &Arc<Order>,
+        visitor: &Arc<dyn Visitor>,
+        is_foreign: bool,
+    ) {
+        let (order, visitor) = (Arc::clone(order), Arc::clone(visitor));
+        let visit = Visit { order, visitor, is_foreign, desk: Arc::clone(desk) };
+        desk.board.state().visits.push(visit);
+        desk.board.changed.notify_all();
+    }
+
+    pub(super) fn look_after_others(&self) {
+        self.looks.store(true, Ordering::Release);
         self.changed.notify_all();
     }
 
     pub(super) fn begin_job(board: &Arc<Self>, order: &Arc<Order>, holder: Holder) -> Job {
-        board.state().jobs.push(Claimed { order: Arc::clone(order), holder });
+        board.state().jobs.push(Claimed { order: Arc::clone(order), holder, given_up: None });
         board.changed.notify_all();
         Job { board: Arc::clone(board), message: order.message.clone() }
     }
@@ -90,18 +124,26 @@ impl Board {
         self.state().jobs.iter().any(|job| job.order.message == message)
     }
 
+    /// Notes how a message is to go that nobody waits for any longer, if it is worked out here.
+    pub(super) fn note_given_up(&self, message: &str, way: Option<Way>) {
+        let mut state = self.state();
+        let jobs = state.jobs.iter_mut().filter(|job| job.order.message == message);
+        jobs.for_each(|job| job.given_up = way);
+    }
+
+    pub(super) fn given_up(&self, message: &str) -> Option<Way> {
+        self.state().jobs.iter().find(|job| job.order.message == message)?.given_up
+    }
+
     /// Answers all attempts of a message that wait here.
     pub(super) fn serve(&self, message: &str, answer: &Answer) {
-        let mut served = Vec::new();
-        self.state().visits.retain(|visit| {
-            let is_its = visit.order.message == message;
-            if is_its {
-                served.push(Arc::clone(&visit.visitor));
-            }
-            !is_its
-        });
-        for visitor in served {
-            visitor.serve(answer);
+        let mut state = self.state();
+        let (its, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.visits).into_iter().partition(|visit| visit.order.message == message);
+        state.visits = others;
+        drop(state);
+        for visit in its {
+            visit.visitor.serve(answer);
         }
     }
 
@@ -124,10 +166,9 @@ impl Board {
                 return None;
             }
             let now = Instant::now();
-            state.visits.retain(|visit| !visit.visitor.is_served());
             let asks = state.visits.iter().any(|visit| visit.is_foreign) && agenda.ask <= now;
             let renews = !state.jobs.is_empty() && agenda.renew <= now;
-            let looks = agenda.look <= now;
+            let looks = self.looks.load(Ordering::Acquire) && agenda.look <= now;
             let is_due = state.visits.iter().any(|visit| visit.visitor.deadline() <= now);
             if asks || renews || looks || is_due || state.is_poked {
                 let asks = asks || state.is_poked;
@@ -141,7 +182,7 @@ impl Board {
                 agenda.passed(now, asks, renews, looks);
                 return Some(Turn { due, foreign, jobs, looks });
             }
-            let next = agenda.next(&state, now);
+            let next = agenda.next(&state, self.looks.load(Ordering::Acquire), now);
             let waited = self.changed.wait_timeout(state, next.saturating_duration_since(now));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -184,11 +225,12 @@ impl Agenda {
         }
     }
 
-    fn next(&self, state: &State, now: Instant) -> Instant {
+    fn next(&self, state: &State, looks: bool, now: Instant) -> Instant {
         let visits = state.visits.iter().map(|visit| visit.visitor.deadline());
         let asks = state.visits.iter().any(|visit| visit.is_foreign).then_some(self.ask);
         let renews = (!state.jobs.is_empty()).then_some(self.renew.max(now));
-        visits.chain(asks).chain(renews).chain([self.look]).min().unwrap_or(self.look)
+        let looks = looks.then_some(self.look);
+        visits.chain(asks).chain(renews).chain(looks).min().unwrap_or(now + LOOK_EVERY)
     }
 }
 
@@ -216,43 +258,95 @@ fn work(board: &Board, desk: &Weak<Desk>) {
 }
 
 impl Desk {
-    fn take_turn(&self, turn: Turn) {
+    fn take_turn(self: &Arc<Self>, turn: Turn) {
         // First those who have no time left.
-        for Visit { order, visitor, is_foreign } in turn.due {
-            if let Err(why) = self.give_up(&order, &*visitor, is_foreign) {
-                log::error!(target: "delivery", "{}: {why}", order.met);
-                visitor.serve(&order.failure());
-            }
+        for Visit { order, visitor, is_foreign, desk } in turn.due {
+            self.office.run_errand(Box::new(move || {
+                if let Err(why) = desk.give_up(&order, &*visitor, is_foreign) {
+                    log::error!(target: "delivery", "{}: {why}", order.met);
+                    visitor.serve(&order.failure());
+                }
+            }));
         }
-        let tried = turn.jobs.iter().try_for_each(|job| self.look_after(job));
-        let tried = tried.and_then(|()| turn.foreign.iter().try_for_each(|visit| self.ask(visit)));
-        let tried = tried.and_then(|()| if turn.looks { self.look_after_late() } else { Ok(()) });
-        if let Err(why) = tried {
-            log::error!(target: "delivery", kind = "clerk"; "{why}");
+        let Turn { jobs, foreign, .. } = turn;
+        if !jobs.is_empty() {
+            self.make(Round::Renew, move |desk| desk.look_after(&jobs));
+        }
+        if !foreign.is_empty() {
+            self.make(Round::Ask, move |desk| foreign.iter().try_for_each(|visit| desk.ask(visit)));
+        }
+        if turn.looks {
+            self.make(Round::Look, |desk| desk.look_after_late());
         }
     }
 
-    /// Answers an attempt if another process has decided its message.
+    /// Has a round made, unless the last one of its kind goes on still.
+    fn make(
+        self: &Arc<Self>,
+        round: Round,
+        make: impl FnOnce(&Arc<Self>) -> Result<(), String> + Send + 'static,
+    ) {
+        let Some(begun) = begin_round(&self.board, round) else { return };
+        let desk = Arc::clone(self);
+        self.office.run_errand(Box::new(move || {
+            if let Err(why) = make(&desk) {
+                log::error!(target: "delivery", kind = "clerk"; "{why}");
+            }
+            drop(begun);
+        }));
+    }
+
+    /// Answers the attempts of a message if another process has decided it.
     fn ask(&self, visit: &Visit) -> Result<(), String> {
         let store = self.office.store()?;
-        let decision = decision(&*store, &visit.order.message).map_err(|error| error.to_string())?;
-        if let Some(decision) = decision {
-            visit.visitor.serve(&again(decision.answer));
+        let message = &visit.order.message;
+        if let Some(decision) = decision(&*store, message).map_err(|error| error.to_string())? {
+            self.board.serve(message, &again(decision.answer));
         }
         Ok(())
     }
 
-    /// Prolongs the claim of a job, and shows the user that somebody is at it.
-    fn look_after(&self, job: &Claimed) -> Result<(), String> {
+    /// Prolongs the claims of jobs, and shows their users that somebody is at it.
+    fn look_after(self: &Arc<Self>, jobs: &[Claimed]) -> Result<(), String> {
         let store = self.office.store()?;
         let words = |error: crate::store::StoreError| error.to_string();
-        if !store.renew(&job.order.message, job.holder, CLAIM).map_err(words)? {
-            log::warn!(target: "delivery", "{}: others take it for dead", job.order.met);
+        let mut pushed = Vec::new();
+        for job in jobs.iter().filter(|job| self.board.has_job(&job.order.message)) {
+            if !store.renew(&job.order.message, job.holder, CLAIM).map_err(words)? {
+                log::warn!(target: "delivery", "{}: others take it for dead", job.order.met);
+            }
+            let decision = decision(&*store, &job.order.message).map_err(words)?;
+            if decision.is_some_and(|decision| decision.given_up == Some(Way::Push)) {
+                pushed.push(Arc::clone(&job.order));
+            }
         }
-        let decision = decision(&*store, &job.order.message).map_err(words)?;
-        if decision.is_some_and(|decision| decision.given_up == Some(super::Way::Push)) {
-            self.office.show_typing(&job.order.user);
+        if !pushed.is_empty() {
+            self.make(Round::Type, move |desk| {
+                // It may take so long that they are answered meanwhile.
+                let waiting = pushed.iter().filter(|order| desk.board.has_job(&order.message));
+                waiting.for_each(|order| desk.office.show_typing(&order.user));
+                Ok(())
+            });
         }
         Ok(())
+    }
+}
+
+/// Ends a round when it is dropped.
+struct Begun {
+    board: Arc<Board>,
+    round: Round,
+}
+
+fn begin_round(board: &Arc<Board>, round: Round) -> Option<Begun> {
+    let is_made = board.rounds.get(round as usize)?.swap(true, Ordering::AcqRel);
+    (!is_made).then(|| Begun { board: Arc::clone(board), round })
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(is_made) = self.board.rounds.get(self.round as usize) {
+            is_made.store(false, Ordering::Release);
+        }
     }
 }
