@@ -30,6 +30,8 @@ pub(super) type Work = Box<dyn FnOnce() + Send>;
 
 /// A thread without work ends after so long.
 const IDLE: Duration = Duration::from_secs(5);
+/// No more may wait for their turn: what takes longer to come than anybody waits for only takes memory.
+const MAX_QUEUE: usize = 10_000;
 /// A thousand threads may wait for slow handlers: none has more room than it needs.
 const STACK: usize = 1 << 20;
 
@@ -59,9 +61,13 @@ impl Pool {
         Self(Arc::new(Shared { name, most, state: Mutex::default(), work_came: Condvar::new() }))
     }
 
-    /// Has it done by a thread, now or as soon as one is free; gives it back if there is none and none can be started.
+    /// Has it done by a thread, now or as soon as one is free; gives it back if there is none and none can be started, or
+    /// too much waits already.
     pub(super) fn run(&self, work: impl FnOnce() + Send + 'static) -> Result<(), Work> {
         let mut state = self.0.state();
+        if state.queue.len() >= MAX_QUEUE {
+            return Err(Box::new(work));
+        }
         if state.idle > state.queue.len() {
             self.0.work_came.notify_one();
         } else if state.threads < self.0.most {

@@ -20,6 +20,8 @@ use crate::wechat::reply::Reply;
 /// Source: <https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Service_Center_messages.html>
 const SEND: &str = "/cgi-bin/message/custom/send";
 const TYPING: &str = "/cgi-bin/message/custom/typing";
+/// So many errands are run at once: four of them may be rounds, the others are for attempts whose time is over.
+const MAX_ERRANDS: usize = 20;
 /// For the news that somebody is at it.
 const TYPING_LIMIT: Duration = Duration::from_secs(3);
 
@@ -30,6 +32,7 @@ pub(super) struct Tools {
     pub(super) equipment: Equipment,
     may_push: bool,
     jobs: Pool,
+    errands: Pool,
     pub(super) store: OnceLock<Result<Arc<dyn Store>, String>>,
     api: OnceLock<Result<Api, String>>,
 }
@@ -43,7 +46,8 @@ impl Tools {
         surroundings: Surroundings,
     ) -> Self {
         let (store, api) = (OnceLock::new(), OnceLock::new());
-        Self { parts, surroundings, equipment, may_push, jobs, store, api }
+        let errands = Pool::new("errands", MAX_ERRANDS);
+        Self { parts, surroundings, equipment, may_push, jobs, errands, store, api }
     }
 
     pub(super) fn api(&self) -> Result<&Api, String> {
@@ -59,9 +63,13 @@ impl Office for Tools {
         self.store.get_or_init(open).clone()
     }
 
-    fn run(&self, job: Box<dyn FnOnce() + Send>) {
-        if let Err(job) = self.jobs.run(job) {
-            job();
+    fn run(&self, job: Box<dyn FnOnce() + Send>) -> bool {
+        self.jobs.run(job).is_ok()
+    }
+
+    fn run_errand(&self, errand: Box<dyn FnOnce() + Send>) {
+        if let Err(errand) = self.errands.run(errand) {
+            errand();
         }
     }
 

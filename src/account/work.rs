@@ -38,7 +38,7 @@ pub fn wait_for_answers(patience: Duration) {
 }
 
 /// What a job asks of the store and of WeChat may take so long, with its handler.
-const JOB: Duration = Duration::from_secs(2 * 60 * 60);
+pub(super) const JOB: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Where an account is served.
 #[derive(Debug, Clone)]
@@ -118,8 +118,15 @@ impl Work {
     }
 
     /// Does what another process was asked for and left to this one.
-    pub(super) fn work_out(&self, pending: &Pending, order: &Order, holder: Holder) {
-        self.hands().work_out(pending, &Arc::new(order.clone()), holder);
+    pub(super) fn work_out(
+        &self,
+        pending: &Pending,
+        order: &Order,
+        holder: Holder,
+        visitor: &Arc<dyn Visitor>,
+    ) {
+        let job = self.hands().job();
+        self.desk.work(&Arc::new(order.clone()), holder, visitor, || pending.work_out(order, &job));
     }
 
     /// Sees to it that a call is answered at its deadline.
@@ -166,6 +173,10 @@ struct Hands {
 impl Hands {
     /// Answers a call, or sees to it that it is answered.
     fn attend(&self, visit: &Arc<Visit>) {
+        // It has waited for its turn so long that it was answered without: nothing is begun that nobody knows of.
+        if visit.is_served() {
+            return;
+        }
         let pending = visit.pending();
         let order = match pending.order() {
             Some(order) => order.clone(),
@@ -186,10 +197,6 @@ impl Hands {
             Start::Here(Box::new(move || visit.pending().work_out(&order, &hands.job())))
         };
         self.desk.attend(order, &visitor, start);
-    }
-
-    fn work_out(&self, pending: &Pending, order: &Arc<Order>, holder: Holder) {
-        self.desk.work(order, holder, || pending.work_out(order, &self.job()));
     }
 
     fn job(&self) -> WorkMeans {
@@ -233,7 +240,12 @@ impl Means for WorkMeans {
     }
 
     fn fetch(&self, order: &Order) -> Result<Option<Answer>, String> {
-        self.work.desk.fetch(order)
+        let piece = self.work.desk.fetch(order)?;
+        if piece.is_some() && !self.claim() {
+            // Its user was told something else.
+            self.work.desk.put_back(order)?;
+        }
+        Ok(piece)
     }
 
     fn claim(&self) -> bool {

@@ -11,18 +11,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{PathBuf, absolute};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::setsid;
 use serde::{Deserialize, Serialize};
 
-use super::work::Surroundings;
-use super::{Account, circumstances};
+use super::work::{JOB, Surroundings};
+use super::{Account, LEFT, circumstances, pool};
 use crate::callback::{Circumstances, Pending};
 use crate::config::LogSettings;
 use crate::config::load::{Service, open_for_service};
 use crate::config::places::{Origin, state_folder};
-use crate::delivery::Order;
+use crate::delivery::{Answer, Order, Visitor};
 use crate::descriptors;
 use crate::logging::RotatingFile;
 use crate::store::Holder;
@@ -130,14 +131,37 @@ pub fn work_for_cgi() -> Result<(), String> {
     let circumstances = Circumstances { now: SystemTime::UNIX_EPOCH + assignment.now, ..circumstances() };
     let body = assignment.body.into_bytes();
     let pending = Pending::of_message(&account.terms, body, received, circumstances);
-    account.work.work_out(&pending, &assignment.order, Holder(assignment.holder));
-    // Who waits, hears of it; else it is gone.
-    let _ = say_done();
+    let parent: Arc<dyn Visitor> = Arc::new(Parent { received });
+    account.work.work_out(&pending, &assignment.order, Holder(assignment.holder), &parent);
+    drop(account);
+    // It may have begun to look after others.
+    pool::wait(LEFT);
     Ok(())
 }
 
-/// Stdin is a socket: what is written there comes to who gave the assignment.
-fn say_done() -> io::Result<()> {
-    rustix::io::write(rustix::stdio::stdin(), b"!")?;
-    Ok(())
+/// Who gave the assignment. Stdin is a socket: what is written there comes to it.
+struct Parent {
+    received: Instant,
+}
+
+impl Visitor for Parent {
+    fn received(&self) -> Instant {
+        self.received
+    }
+
+    /// It keeps its own.
+    fn deadline(&self) -> Instant {
+        self.received + 2 * JOB
+    }
+
+    fn is_served(&self) -> bool {
+        false
+    }
+
+    fn serve(&self, _: &Answer) {
+        // Who waits, hears of it; else it is gone.
+        let _ = rustix::io::write(rustix::stdio::stdin(), b"!");
+    }
+
+    fn hold(&self) {}
 }

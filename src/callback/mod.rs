@@ -370,7 +370,7 @@ impl Call<'_> {
             (Some(delivery), Content::Text { content, .. }) => {
                 // What is much longer needs no second look.
                 content.len() <= 4 * delivery.fetch_word.len() + 16
-                    && Fold::On.whole(content) == Fold::On.whole(&delivery.fetch_word)
+                    && Fold::Script.whole(content) == Fold::Script.whole(&delivery.fetch_word)
             }
             _ => false,
         }

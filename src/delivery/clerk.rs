@@ -1,13 +1,15 @@
 //! Who keeps an eye on the clock and on other processes, for all messages of a process that are waiting: one thread,
-//! however many there are.
+//! however many there are. It asks nobody itself: what has to be asked is an errand for others, and a store or an API that
+//! is slow to one message makes no other one late.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::order::{Answer, Order};
-use super::{CLAIM, Desk, Visitor, again, decision};
+use super::{CLAIM, Desk, Visitor, Way, again, decision};
 use crate::store::Holder;
 
 /// So often it is asked what other processes have decided.
@@ -26,10 +28,23 @@ const LOOK_EVERY: Duration = Duration::from_secs(CLAIM.as_secs());
 pub(super) struct Board {
     state: Mutex<State>,
     changed: Condvar,
-    /// Held by who looks after others' late messages.
-    looks: Arc<Mutex<()>>,
-    /// Held by who prolongs claims.
-    renews: Arc<Mutex<()>>,
+    /// Whether others are looked after.
+    looks: AtomicBool,
+    /// Which rounds are being made.
+    rounds: [AtomicBool; 4],
+}
+
+/// What is done again and again, by one thread at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Round {
+    /// Asks what other processes have decided.
+    Ask,
+    /// Prolongs claims.
+    Renew,
+    /// Tells users that somebody is at it.
+    Type,
+    /// Looks after what others have left that died.
+    Look,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +75,8 @@ struct Visit {
     is_foreign: bool,
     /// It is given up then.
     due: Instant,
+    /// Who will see to it. Its account may have been replaced meanwhile.
+    desk: Arc<Desk>,
 }
 
 impl fmt::Debug for Visit {
@@ -73,6 +90,8 @@ impl fmt::Debug for Visit {
 struct Claimed {
     order: Arc<Order>,
     holder: Holder,
+    /// Nobody waits for it any longer.
+    given_up: Option<Way>,
 }
 
 /// Ends a job on the board when it is dropped.
@@ -92,9 +111,15 @@ impl Board {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add_visit(&self, order: &Arc<Order>, visitor: &Arc<dyn Visitor>, is_foreign: bool) {
-        let due = visitor.deadline();
-        self.add(Visit { order: Arc::clone(order), visitor: Arc::clone(visitor), is_foreign, due });
+    pub(super) fn add_visit(
+        desk: &Arc<Desk>,
+        order: &Arc<Order>,
+        visitor: &Arc<dyn Visitor>,
+        is_foreign: bool,
+    ) {
+        let (order, visitor, due) = (Arc::clone(order), Arc::clone(visitor), visitor.deadline());
+        let visit = Visit { order, visitor, is_foreign, due, desk: Arc::clone(desk) };
+        desk.board.add(visit);
     }
 
     fn add(&self, visit: Visit) {
@@ -102,8 +127,13 @@ impl Board {
         self.changed.notify_all();
     }
 
+    pub(super) fn look_after_others(&self) {
+        self.looks.store(true, Ordering::Release);
+        self.changed.notify_all();
+    }
+
     pub(super) fn begin_job(board: &Arc<Self>, order: &Arc<Order>, holder: Holder) -> Job {
-        board.state().jobs.push(Claimed { order: Arc::clone(order), holder });
+        board.state().jobs.push(Claimed { order: Arc::clone(order), holder, given_up: None });
         board.changed.notify_all();
         Job { board: Arc::clone(board), message: order.message.clone() }
     }
@@ -112,18 +142,26 @@ impl Board {
         self.state().jobs.iter().any(|job| job.order.message == message)
     }
 
+    /// Notes how a message is to go that nobody waits for any longer, if it is worked out here.
+    pub(super) fn note_given_up(&self, message: &str, way: Option<Way>) {
+        let mut state = self.state();
+        let jobs = state.jobs.iter_mut().filter(|job| job.order.message == message);
+        jobs.for_each(|job| job.given_up = way);
+    }
+
+    pub(super) fn given_up(&self, message: &str) -> Option<Way> {
+        self.state().jobs.iter().find(|job| job.order.message == message)?.given_up
+    }
+
     /// Answers all attempts of a message that wait here.
     pub(super) fn serve(&self, message: &str, answer: &Answer) {
-        let mut served = Vec::new();
-        self.state().visits.retain(|visit| {
-            let is_its = visit.order.message == message;
-            if is_its {
-                served.push(Arc::clone(&visit.visitor));
-            }
-            !is_its
-        });
-        for visitor in served {
-            visitor.serve(answer);
+        let mut state = self.state();
+        let (its, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.visits).into_iter().partition(|visit| visit.order.message == message);
+        state.visits = others;
+        drop(state);
+        for visit in its {
+            visit.visitor.serve(answer);
         }
     }
 
@@ -146,10 +184,9 @@ impl Board {
                 return None;
             }
             let now = Instant::now();
-            state.visits.retain(|visit| !visit.visitor.is_served());
             let asks = state.visits.iter().any(|visit| visit.is_foreign) && agenda.ask <= now;
             let renews = !state.jobs.is_empty() && agenda.renew <= now;
-            let looks = agenda.look <= now;
+            let looks = self.looks.load(Ordering::Acquire) && agenda.look <= now;
             let soon = now + state.lead();
             let is_due = state.visits.iter().any(|visit| visit.due <= soon);
             if asks || renews || looks || is_due || state.is_poked {
@@ -163,7 +200,7 @@ impl Board {
                 agenda.passed(now, asks, renews, looks);
                 return Some(Turn { due, foreign, jobs, looks });
             }
-            let next = agenda.next(&state, now);
+            let next = agenda.next(&state, self.looks.load(Ordering::Acquire), now);
             let waited = self.changed.wait_timeout(state, next.saturating_duration_since(now));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -206,12 +243,13 @@ impl Agenda {
         }
     }
 
-    fn next(&self, state: &State, now: Instant) -> Instant {
+    fn next(&self, state: &State, looks: bool, now: Instant) -> Instant {
         let lead = state.lead();
         let visits = state.visits.iter().map(|visit| visit.due.checked_sub(lead).unwrap_or(now));
         let asks = state.visits.iter().any(|visit| visit.is_foreign).then_some(self.ask);
         let renews = (!state.jobs.is_empty()).then_some(self.renew.max(now));
-        visits.chain(asks).chain(renews).chain([self.look]).min().unwrap_or(self.look)
+        let looks = looks.then_some(self.look);
+        visits.chain(asks).chain(renews).chain(looks).min().unwrap_or(now + LOOK_EVERY)
     }
 }
 
@@ -242,77 +280,93 @@ impl Desk {
     fn take_turn(self: &Arc<Self>, turn: Turn) {
         // First those who have no time left.
         for visit in turn.due {
-            if let Err(why) = self.give_up(&visit.order, &*visit.visitor, visit.is_foreign) {
-                log::error!(target: "delivery", kind = "give up"; "{}: {why}; tried again", visit.order.met);
-                self.board.add(Visit { due: Instant::now() + ASK_EVERY, ..visit });
-            }
+            self.office.run_errand(Box::new(move || {
+                let desk = Arc::clone(&visit.desk);
+                if let Err(why) = desk.give_up(&visit.order, &*visit.visitor, visit.is_foreign) {
+                    log::error!(target: "delivery", kind = "give up"; "{}: {why}; tried again", visit.order.met);
+                    desk.board.add(Visit { due: Instant::now() + ASK_EVERY, ..visit });
+                }
+            }));
         }
-        if let Err(why) = turn.foreign.iter().try_for_each(|visit| self.ask(visit)) {
-            complain(&why);
+        let Turn { jobs, foreign, .. } = turn;
+        if !jobs.is_empty() {
+            self.make(Round::Renew, move |desk| desk.look_after(&jobs));
         }
-        // Attempts must not wait for what takes long.
+        if !foreign.is_empty() {
+            self.make(Round::Ask, move |desk| foreign.iter().try_for_each(|visit| desk.ask(visit)));
+        }
         if turn.looks {
-            self.aside(&self.board.looks, "late", Self::look_after_late);
-        }
-        if !turn.jobs.is_empty() {
-            let jobs = turn.jobs;
-            self.aside(&self.board.renews, "claims", move |desk| desk.look_after_all(&jobs));
+            self.make(Round::Look, |desk| desk.look_after_late());
         }
     }
 
-    /// Does something in a thread of its own, unless the last time is not over yet.
-    fn aside(
+    /// Has a round made, unless the last one of its kind goes on still.
+    fn make(
         self: &Arc<Self>,
-        one: &Arc<Mutex<()>>,
-        name: &str,
-        work: impl FnOnce(&Self) -> Result<(), String> + Send + 'static,
+        round: Round,
+        make: impl FnOnce(&Arc<Self>) -> Result<(), String> + Send + 'static,
     ) {
-        let (desk, one) = (Arc::clone(self), Arc::clone(one));
-        let work = move || {
-            let _alone = match one.try_lock() {
-                Ok(alone) => alone,
-                Err(TryLockError::Poisoned(after_panic)) => after_panic.into_inner(),
-                Err(TryLockError::WouldBlock) => return,
-            };
-            if let Err(why) = work(&desk) {
-                complain(&why);
+        let Some(begun) = begin_round(&self.board, round) else { return };
+        let desk = Arc::clone(self);
+        self.office.run_errand(Box::new(move || {
+            if let Err(why) = make(&desk) {
+                log::error!(target: "delivery", kind = "clerk"; "{why}");
             }
-        };
-        if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(work) {
-            complain(&format!("cannot start a thread: {error}"));
-        }
+            drop(begun);
+        }));
     }
 
-    /// Answers an attempt if another process has decided its message.
+    /// Answers the attempts of a message if another process has decided it.
     fn ask(&self, visit: &Visit) -> Result<(), String> {
         let store = self.office.store()?;
-        let decision = decision(&*store, &visit.order.message).map_err(|error| error.to_string())?;
-        if let Some(decision) = decision {
-            visit.visitor.serve(&again(decision.answer));
+        let message = &visit.order.message;
+        if let Some(decision) = decision(&*store, message).map_err(|error| error.to_string())? {
+            self.board.serve(message, &again(decision.answer));
         }
         Ok(())
     }
 
-    /// Prolongs the claims of all jobs, then shows users that somebody is at it, as many as there is time for.
-    fn look_after_all(&self, jobs: &[Claimed]) -> Result<(), String> {
-        let next = Instant::now() + RENEW_EVERY;
+    /// Prolongs the claims of jobs, and shows their users that somebody is at it.
+    fn look_after(self: &Arc<Self>, jobs: &[Claimed]) -> Result<(), String> {
         let store = self.office.store()?;
         let words = |error: crate::store::StoreError| error.to_string();
-        for job in jobs {
+        let mut pushed = Vec::new();
+        for job in jobs.iter().filter(|job| self.board.has_job(&job.order.message)) {
             if !store.renew(&job.order.message, job.holder, CLAIM).map_err(words)? {
                 log::warn!(target: "delivery", "{}: others take it for dead", job.order.met);
             }
-        }
-        for job in jobs.iter().take_while(|_| Instant::now() < next) {
             let decision = decision(&*store, &job.order.message).map_err(words)?;
-            if decision.is_some_and(|decision| decision.given_up == Some(super::Way::Push)) {
-                self.office.show_typing(&job.order.user);
+            if decision.is_some_and(|decision| decision.given_up == Some(Way::Push)) {
+                pushed.push(Arc::clone(&job.order));
             }
+        }
+        if !pushed.is_empty() {
+            self.make(Round::Type, move |desk| {
+                // It may take so long that they are answered meanwhile.
+                let waiting = pushed.iter().filter(|order| desk.board.has_job(&order.message));
+                waiting.for_each(|order| desk.office.show_typing(&order.user));
+                Ok(())
+            });
         }
         Ok(())
     }
 }
 
-fn complain(why: &str) {
-    log::error!(target: "delivery", kind = "clerk"; "{why}");
+/// Ends a round when it is dropped.
+struct Begun {
+    board: Arc<Board>,
+    round: Round,
+}
+
+fn begin_round(board: &Arc<Board>, round: Round) -> Option<Begun> {
+    let is_made = board.rounds.get(round as usize)?.swap(true, Ordering::AcqRel);
+    (!is_made).then(|| Begun { board: Arc::clone(board), round })
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(is_made) = self.board.rounds.get(self.round as usize) {
+            is_made.store(false, Ordering::Release);
+        }
+    }
 }

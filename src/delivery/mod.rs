@@ -11,6 +11,8 @@
 mod clerk;
 mod order;
 mod outbox;
+mod owed;
+mod record;
 mod settings;
 
 use std::collections::HashSet;
@@ -27,13 +29,14 @@ use crate::api::ApiError;
 use crate::chance::random;
 use crate::clock::unix_seconds;
 use crate::rules::Late;
-use crate::store::{Claim, Holder, REPEATED_WITHIN, Store, StoreError};
+use crate::store::{Claim, Holder, Lease, REPEATED_WITHIN, Store, StoreError};
 use crate::wechat::errcode::Class;
 use crate::wechat::limits::{MAX_TEXT_BYTES, split_text};
 use crate::wechat::reply::Reply;
 use clerk::{Board, Job};
 pub use order::{Answer, Order, SUCCESS, Trigger, key_of};
 use outbox::{First, Outbox};
+use owed::Owed;
 pub use settings::DeliverySettings;
 
 /// A process that was not heard of for so long has died, and its messages with it.
@@ -55,8 +58,8 @@ const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(1)];
 /// Left in a piece of a long text for the line that says how many follow, bytes.
 const ROOM_FOR_NOTICE: usize = 200;
-/// The outbox of messages that are to be pushed: whose process dies, another one looks after it.
-const LATE: &str = "~late";
+/// One process at a time looks after messages of others that have died. It is given up for dead after so long.
+const LOOKING: Duration = Duration::from_secs(60);
 
 /// Through what answers leave.
 pub trait Office: fmt::Debug + Send + Sync {
@@ -67,8 +70,11 @@ pub trait Office: fmt::Debug + Send + Sync {
     /// In words for the log, if it cannot be opened.
     fn store(&self) -> Result<Arc<dyn Store>, String>;
 
-    /// Has a thread do what may take long, now or when one is free.
-    fn run(&self, job: Box<dyn FnOnce() + Send>);
+    /// Has a thread work an answer out, now or when one is free. Says whether it will: not if too many wait already.
+    fn run(&self, job: Box<dyn FnOnce() + Send>) -> bool;
+
+    /// Has a thread do what asks the store or WeChat and then ends, now or soon.
+    fn run_errand(&self, errand: Box<dyn FnOnce() + Send>);
 
     /// Whether the account may send customer-service messages.
     fn may_push(&self) -> bool;
@@ -106,7 +112,7 @@ pub trait Visitor: Send + Sync {
 pub enum Start<'j> {
     /// By this process, in one of its threads for that. Gives the replies, for a failure what the rule says then.
     Here(Box<dyn FnOnce() -> Vec<Reply> + Send>),
-    /// By another process, which holds the claim as this holder. It writes a byte when it is done.
+    /// By another process, which holds the claim as this holder. It writes a byte when its answer is decided.
     Elsewhere(Box<dyn FnOnce(Holder) -> io::Result<UnixStream> + 'j>),
 }
 
@@ -163,8 +169,9 @@ impl Desk {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks after what processes have left that died. For a process that stays.
+    /// Looks after what processes have left that died, from now on. For a process that stays.
     pub fn look_after_others(self: &Arc<Self>) {
+        self.board.look_after_others();
         clerk::employ(self);
     }
 
@@ -222,7 +229,7 @@ impl Desk {
 
     /// Has an attempt wait for what is worked out already.
     fn join(self: &Arc<Self>, order: &Arc<Order>, visitor: &Arc<dyn Visitor>, is_foreign: bool) {
-        self.board.add_visit(order, visitor, is_foreign);
+        Board::add_visit(self, order, visitor, is_foreign);
         clerk::employ(self);
         // It may have ended between the two looks.
         let decided = self.office.store().and_then(|store| decision(&*store, &order.message).map_err(words));
@@ -241,16 +248,20 @@ impl Desk {
     ) {
         match start {
             Start::Here(work) => {
-                self.board.add_visit(order, visitor, false);
-                let (desk, order) = (Arc::clone(self), Arc::clone(order));
-                let job = desk.begin_job(&order, holder);
-                self.office.run(Box::new(move || {
-                    desk.finish(&order, holder, work());
+                Board::add_visit(self, order, visitor, false);
+                let (desk, at_work) = (Arc::clone(self), Arc::clone(order));
+                let job = desk.begin_job(order, holder);
+                let will_run = self.office.run(Box::new(move || {
+                    desk.finish(&at_work, holder, work());
                     drop(job);
                 }));
+                if !will_run {
+                    log::error!(target: "delivery", kind = "jobs"; "{}: too many wait for their turn", order.met);
+                    self.finish(order, holder, order.on_error.clone().into_iter().collect());
+                }
             }
             Start::Elsewhere(start) => {
-                self.board.add_visit(order, visitor, true);
+                Board::add_visit(self, order, visitor, true);
                 clerk::employ(self);
                 match start(holder) {
                     Ok(worker) => self.watch_worker(order, holder, worker),
@@ -263,8 +274,16 @@ impl Desk {
         }
     }
 
-    /// Works out a message whose claim `holder` has, and delivers what comes of it.
-    pub fn work(self: &Arc<Self>, order: &Arc<Order>, holder: Holder, work: impl FnOnce() -> Vec<Reply>) {
+    /// Works out a message whose claim `holder` has, and delivers what comes of it. The visitor hears of it before anything
+    /// else is delivered.
+    pub fn work(
+        self: &Arc<Self>,
+        order: &Arc<Order>,
+        holder: Holder,
+        visitor: &Arc<dyn Visitor>,
+        work: impl FnOnce() -> Vec<Reply>,
+    ) {
+        Board::add_visit(self, order, visitor, false);
         let _job = self.begin_job(order, holder);
         self.finish(order, holder, work());
     }
@@ -319,13 +338,16 @@ impl Desk {
             if !rest.is_empty() && !is_pushed {
                 outbox.set(&order.message, rest)?;
             }
-            decide(store, &order.message, &ours).map(|(decision, _)| decision)
+            decide(store, &order.message, &ours)
         });
         let done = decided.and_then(|decision| {
             self.board.serve(&order.message, &decision.answer);
-            match decision.given_up {
+            // A store that has crashed may have forgotten what we know.
+            match decision.given_up.or_else(|| self.board.given_up(&order.message)) {
                 None if is_pushed => self.deliver(order, rest, Way::Push),
                 None => Ok(()),
+                // Others took it for dead: it is for them to push it, or they have said that it failed.
+                Some(Way::Push) if !self.is_ours(order, holder)? => self.deliver(order, &pieces, Way::Fetch),
                 Some(way) => self.deliver(order, &pieces, way),
             }
         });
@@ -338,6 +360,13 @@ impl Desk {
         }
     }
 
+    /// Whether nobody takes us for dead.
+    fn is_ours(&self, order: &Order, holder: Holder) -> Result<bool, String> {
+        let claim =
+            self.insist(&mut |store, _| store.claim(&order.message, holder, CLAIM, REPEATED_WITHIN))?;
+        Ok(claim == Claim::Yours)
+    }
+
     /// Delivers what nobody waits for any longer.
     fn deliver(&self, order: &Order, pieces: &[Reply], way: Way) -> Result<(), String> {
         self.insist(&mut |store, _| self.outbox(store, order).set(&order.message, pieces))?;
@@ -347,6 +376,7 @@ impl Desk {
         );
         if way == Way::Push {
             self.push(order, pieces)?;
+            self.insist(&mut |store, _| self.owed(store).remove(order))?;
         }
         Ok(())
     }
@@ -365,7 +395,9 @@ impl Desk {
                 );
                 return Ok(());
             }
-            if let Err(error) = self.office.push(&order.user, piece) {
+            // WeChat takes no more: those that wait have to be asked for.
+            let left = if counted == Some(limit) { pieces.len() - number - 1 } else { 0 };
+            if let Err(error) = self.office.push(&order.user, &self.with_notice(piece.clone(), left)) {
                 log::error!(
                     target: "delivery", "{}: {error}; {} piece(s) wait to be fetched",
                     order.met, pieces.len() - number
@@ -405,25 +437,28 @@ impl Desk {
             Way::Push => order.answer(None),
             Way::Fetch => order.answer(Some(&Reply::text(&self.settings.waiting_text))),
         };
-        let ours = Decision { answer, given_up: Some(way) };
-        let (decision, is_ours) = decide(&*store, &order.message, &ours).map_err(words)?;
-        match decision.given_up {
-            Some(Way::Push) if is_ours => {
-                let bytes = serde_json::to_vec(order).map_err(words)?;
-                store.push(LATE, &[&bytes], self.settings.keep).map(drop).map_err(words)?;
-            }
-            Some(Way::Fetch) => self.outbox(&*store, order).promise(order).map_err(words)?,
-            _ => {}
+        // Written down before it is decided: who dies in between leaves nobody alone.
+        match way {
+            Way::Push => self.owed(&*store).add(order).map_err(words)?,
+            Way::Fetch => self.outbox(&*store, order).promise(order).map_err(words)?,
         }
+        let ours = Decision { answer, given_up: Some(way) };
+        let decision = decide(&*store, &order.message, &ours).map_err(words)?;
         visitor.serve(&decision.answer);
-        Ok(())
+        self.board.note_given_up(&order.message, decision.given_up);
+        match way {
+            _ if decision.given_up == Some(way) => Ok(()),
+            Way::Push => self.owed(&*store).remove(order).map_err(words),
+            Way::Fetch => self.outbox(&*store, order).withdraw(&order.message).map_err(words),
+        }
     }
 
     /// Whether an attempt may stay without an answer, because WeChat will ask again.
     fn can_hold(&self, store: &dyn Store, order: &Order, visitor: &dyn Visitor) -> Result<bool, String> {
         // Not all of them need have come here.
         let came_after = seconds_since(order.time).saturating_sub(visitor.received().elapsed().as_secs());
-        if came_after >= LAST_ATTEMPT_AFTER {
+        // WeChat does not ask again for what was answered, though only in our place.
+        if came_after >= LAST_ATTEMPT_AFTER || visitor.is_served() {
             return Ok(false);
         }
         match store.count(&format!("held/{}", order.message), MAX_HELD, HOLD_WINDOW).map_err(words)? {
@@ -473,11 +508,12 @@ impl Desk {
                     Reply::text(&self.settings.waiting_text)
                 }
                 First::Promised(promised) => {
-                    // Who was at it has died, or said nothing: it may have put its pieces in just now.
-                    if outbox.pieces(&promised.message).map_err(words)?.is_empty() {
-                        let instead: Vec<_> = promised.on_error.into_iter().collect();
-                        outbox.set(&promised.message, &instead).map_err(words)?;
-                    }
+                    // Who was at it has died, or said nothing; or it was answered before it was given up.
+                    let decision = decision(&*store, &promised.message).map_err(words)?;
+                    let is_answered = decision.is_some_and(|decision| decision.given_up.is_none());
+                    let instead = promised.on_error.as_slice();
+                    let instead = if is_answered { &[] } else { instead };
+                    outbox.break_promise(&promised.message, instead).map_err(words)?;
                     continue;
                 }
             };
@@ -485,28 +521,60 @@ impl Desk {
         }
     }
 
+    /// Puts back what [`Desk::fetch`] has taken out for an order: its user did not get it.
+    ///
+    /// # Errors
+    ///
+    /// In words for the log, if that cannot be done.
+    pub fn put_back(&self, order: &Order) -> Result<(), String> {
+        let store = self.office.store()?;
+        self.outbox(&*store, order).put_back(&order.message).map_err(words)
+    }
+
     /// Looks after messages that are to be pushed and whose process has died: what it had worked out is pushed, else what
     /// the rule says for failures.
     fn look_after_late(&self) -> Result<(), String> {
         let store = self.office.store()?;
-        let mut to_do = None;
-        while to_do != Some(0) {
-            let asker = random::<16>().map_err(words)?;
-            let Some(piece) = store.pop(LATE, &hex::encode(asker)).map_err(words)? else { break };
-            to_do = Some(to_do.unwrap_or(piece.left.saturating_add(1).min(MAX_LATE)).saturating_sub(1));
-            let Ok(order) = serde_json::from_slice::<Order>(&piece.bytes) else { continue };
-            if self.is_running(&*store, &order)? {
-                // At once, behind the others: this process too may die.
-                store.push(LATE, &[&piece.bytes], self.settings.keep).map_err(words)?;
-            } else if self.is_lost(&*store, &order)? {
-                let pieces = self.outbox(&*store, &order).pieces(&order.message).map_err(words)?;
-                let pieces =
-                    if pieces.is_empty() { order.on_error.clone().into_iter().collect() } else { pieces };
-                log::error!(target: "delivery", "{}: who worked on it has died", order.met);
-                self.deliver(&order, &pieces, Way::Push)?;
+        let holder = Holder(random().map_err(words)?);
+        let looked = self.look_after_owed(&*store, holder);
+        store.release("owed", holder).map_err(words)?;
+        looked
+    }
+
+    fn look_after_owed(&self, store: &dyn Store, holder: Holder) -> Result<(), String> {
+        let orders = self.owed(store).orders().map_err(words)?;
+        for order in orders.iter().filter(|order| !self.board.has_job(&order.message)) {
+            match look(store, order)? {
+                Claim::Running { .. } => {}
+                Claim::Lost { .. } => {
+                    let lease = store.lease("owed", holder, LOOKING).map_err(words)?;
+                    if !matches!(lease, Lease::Held { .. }) {
+                        return Ok(());
+                    }
+                    // Others may have seen to it before.
+                    if self.owed(store).has(order).map_err(words)? {
+                        self.take_over(store, order)?;
+                    }
+                }
+                Claim::Yours | Claim::Answered { .. } => self.owed(store).remove(order).map_err(words)?,
             }
         }
         Ok(())
+    }
+
+    /// Pushes what is left of a message whose process has died.
+    fn take_over(&self, store: &dyn Store, order: &Order) -> Result<(), String> {
+        match decision(store, &order.message).map_err(words)? {
+            // One of WeChat's attempts will decide.
+            None => Ok(()),
+            Some(Decision { given_up: Some(Way::Push), .. }) => {
+                let left = self.outbox(store, order).pieces(&order.message).map_err(words)?;
+                let left = if left.is_empty() { order.on_error.clone().into_iter().collect() } else { left };
+                log::error!(target: "delivery", "{}: who worked on it has died", order.met);
+                self.deliver(order, &left, Way::Push)
+            }
+            Some(_) => self.owed(store).remove(order).map_err(words),
+        }
     }
 
     fn is_running(&self, store: &dyn Store, order: &Order) -> Result<bool, String> {
@@ -521,7 +589,7 @@ impl Desk {
     fn lost(store: &dyn Store, order: &Order) -> Result<Answer, String> {
         log::error!(target: "delivery", "{}: who worked on it has died; it is not begun again", order.met);
         let ours = Decision { answer: order.failure(), given_up: None };
-        Ok(decide(store, &order.message, &ours).map_err(words)?.0.answer)
+        Ok(decide(store, &order.message, &ours).map_err(words)?.answer)
     }
 
     /// A text with a line that says how many pieces follow.
@@ -537,6 +605,10 @@ impl Desk {
 
     fn outbox<'s>(&self, store: &'s dyn Store, order: &Order) -> Outbox<'s> {
         Outbox::of(store, &order.user, self.settings.keep)
+    }
+
+    fn owed<'s>(&self, store: &'s dyn Store) -> Owed<'s> {
+        Owed::of(store, self.settings.keep)
     }
 
     /// Does what takes the store until it is done: a store that restarts must not lose what was worked out. `step` learns
@@ -569,9 +641,6 @@ impl Drop for Desk {
     }
 }
 
-/// Late messages that are looked after at once.
-const MAX_LATE: u64 = 1000;
-
 /// What became of a claim, asked by nobody who wants it.
 fn look(store: &dyn Store, order: &Order) -> Result<Claim, String> {
     let nobody = Holder(random().map_err(words)?);
@@ -584,16 +653,16 @@ fn decision(store: &dyn Store, message: &str) -> Result<Option<Decision>, StoreE
     Ok(value.and_then(|value| serde_json::from_slice(&value.bytes).ok()))
 }
 
-/// Decides a message unless that is done; gives what is decided, and whether it is ours.
-fn decide(store: &dyn Store, message: &str, ours: &Decision) -> Result<(Decision, bool), StoreError> {
+/// Decides a message unless that is done; gives what is decided.
+fn decide(store: &dyn Store, message: &str, ours: &Decision) -> Result<Decision, StoreError> {
     let bytes = serde_json::to_vec(ours).unwrap_or_default();
     let life = if ours.given_up.is_some() { DECISION } else { REPEATED_WITHIN };
     loop {
         if store.put_if(&key_of_decision(message), None, &bytes, life)? {
-            return Ok((ours.clone(), true));
+            return Ok(ours.clone());
         }
         if let Some(decision) = decision(store, message)? {
-            return Ok((decision, false));
+            return Ok(decision);
         }
     }
 }
@@ -633,3 +702,6 @@ fn seconds_since(time: u64) -> u64 {
 fn words(error: impl fmt::Display) -> String {
     error.to_string()
 }
+
+#[cfg(test)]
+mod tests;

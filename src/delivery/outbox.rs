@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::order::Order;
+use super::record::{self, Change};
 use crate::clock::unix_seconds;
 use crate::store::{REPEATED_WITHIN, Store, StoreError};
 use crate::wechat::reply::Reply;
@@ -18,8 +19,6 @@ use crate::wechat::reply::Reply;
 const MAX_ENTRIES: usize = 32;
 /// Pieces that are kept for WeChat's repeats at most.
 const MAX_GIVEN: usize = 16;
-/// So often a change is tried again because others were faster.
-const MAX_ATTEMPTS: usize = 64;
 
 /// The outbox of one user.
 pub(super) struct Outbox<'s> {
@@ -119,6 +118,42 @@ impl<'s> Outbox<'s> {
         })
     }
 
+    /// Takes back that a message has an answer to wait for; what has come meanwhile stays.
+    pub(super) fn withdraw(&self, message: &str) -> Result<(), StoreError> {
+        self.break_promise(message, &[])
+    }
+
+    /// Puts these pieces in the place of an answer that nobody works out any more; what has come meanwhile stays.
+    pub(super) fn break_promise(&self, message: &str, instead: &[Reply]) -> Result<(), StoreError> {
+        self.change(|record, _| {
+            let is_it = |entry: &&mut Entry| entry.message == message && entry.promised.is_some();
+            let Some(entry) = record.entries.iter_mut().find(is_it) else { return Change::None(()) };
+            entry.promised = None;
+            entry.pieces.extend(instead.iter().cloned());
+            record.entries.retain(|entry| !entry.is_empty());
+            Change::Keep(())
+        })
+    }
+
+    /// Puts the piece back in its place that a message has taken out: its user did not get it.
+    pub(super) fn put_back(&self, message: &str) -> Result<(), StoreError> {
+        self.change(|record, now| {
+            let Some(place) = record.given.iter().position(|given| given.message == message) else {
+                return Change::None(());
+            };
+            let given = record.given.remove(place);
+            let entry = Entry {
+                // The rest of what it came from may lie behind it, as an entry of its own.
+                message: String::new(),
+                promised: None,
+                pieces: VecDeque::from([given.piece.reply]),
+                until: self.end(now),
+            };
+            record.entries.insert(0, entry);
+            Change::Keep(())
+        })
+    }
+
     /// What waits for a message.
     pub(super) fn pieces(&self, message: &str) -> Result<Vec<Reply>, StoreError> {
         self.change(|record, _| {
@@ -152,42 +187,21 @@ impl<'s> Outbox<'s> {
     }
 
     fn change<T>(&self, mut change: impl FnMut(&mut Record, u64) -> Change<T>) -> Result<T, StoreError> {
-        for _ in 0..MAX_ATTEMPTS {
-            let value = self.store.get(&self.key)?;
-            let version = value.as_ref().map(|value| value.version);
-            let record = value.and_then(|value| serde_json::from_slice(&value.bytes).ok());
-            let mut record: Record = record.unwrap_or_default();
+        let life = self.keep.max(REPEATED_WITHIN);
+        record::change(self.store, &self.key, life, |record: &mut Record| {
             let now = unix_seconds(SystemTime::now());
             record.entries.retain(|entry| now < entry.until && !entry.is_empty());
             record.given.retain(|given| now < given.until);
-            let made = match change(&mut record, now) {
-                Change::None(made) => return Ok(made),
-                Change::Keep(made) => made,
-            };
+            let changed = change(record, now);
             let too_many = record.entries.len().saturating_sub(MAX_ENTRIES);
             if too_many > 0 {
                 log::warn!(target: "delivery", "{MAX_ENTRIES} answers wait for one user already; the oldest is lost");
                 record.entries.drain(..too_many);
             }
             record.given.drain(..record.given.len().saturating_sub(MAX_GIVEN));
-            let bytes = serde_json::to_vec(&record).unwrap_or_default();
-            if self.store.put_if(&self.key, version, &bytes, self.keep.max(REPEATED_WITHIN))? {
-                return Ok(made);
-            }
-        }
-        Err(StoreError {
-            place: "outbox".to_owned(),
-            cause: format!("was changed by others {MAX_ATTEMPTS} times in a row"),
+            changed
         })
     }
-}
-
-/// What becomes of a record that was looked at.
-enum Change<T> {
-    /// It stays as it is.
-    None(T),
-    /// It is kept as it is now.
-    Keep(T),
 }
 
 impl Entry {
@@ -246,9 +260,18 @@ mod tests {
         assert_eq!(take("m3"), "a2 1");
         assert_eq!(take("m4"), "b 0");
         assert_eq!((take("m5").as_str(), take("m3").as_str()), ("nothing", "a2 1"));
+        outbox.put_back("m4").unwrap();
+        outbox.put_back("m0").unwrap();
+        assert_eq!((take("m4").as_str(), take("m5").as_str()), ("b 0", "nothing"));
+        outbox.promise(&order("withdrawn")).unwrap();
+        outbox.withdraw("withdrawn").unwrap();
+        assert_eq!(take("m6"), "nothing");
+        outbox.set("come", &[Reply::text("c")]).unwrap();
+        outbox.break_promise("come", &[Reply::text("too late")]).unwrap();
+        assert_eq!((take("m7").as_str(), take("m8").as_str()), ("c 0", "nothing"));
         outbox.promise(&order("third")).unwrap();
         outbox.set("third", &[]).unwrap();
-        assert_eq!(take("m6"), "nothing");
+        assert_eq!(take("m9"), "nothing");
         assert_eq!(said(Outbox::of(&store, "o2", DAY).take("m2").unwrap()), "nothing");
     }
 

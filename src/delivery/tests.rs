@@ -1,0 +1,427 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::*;
+use crate::store::sqlite::{Journal, Sqlite};
+use crate::store::{Piece, Value, Version};
+
+const LONG: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_millis(20);
+const ME: Holder = Holder([1; 16]);
+
+/// A store that fails where it is asked for something in which `fails_at` stands.
+#[derive(Debug)]
+struct Shaky {
+    store: Sqlite,
+    fails_at: Mutex<Option<&'static str>>,
+}
+
+impl Shaky {
+    fn check(&self, asked: &str) -> Result<(), StoreError> {
+        match *self.fails_at.lock().unwrap() {
+            Some(at) if asked.contains(at) => {
+                Err(StoreError { place: "test".into(), cause: "on purpose".into() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Store for Shaky {
+    fn get(&self, key: &str) -> Result<Option<Value>, StoreError> {
+        self.check(&format!("get {key}"))?;
+        self.store.get(key)
+    }
+
+    fn put(&self, key: &str, bytes: &[u8], life: Duration) -> Result<(), StoreError> {
+        self.check(&format!("put {key}"))?;
+        self.store.put(key, bytes, life)
+    }
+
+    fn put_if(
+        &self,
+        key: &str,
+        seen: Option<Version>,
+        bytes: &[u8],
+        life: Duration,
+    ) -> Result<bool, StoreError> {
+        self.check(&format!("put {key}"))?;
+        self.store.put_if(key, seen, bytes, life)
+    }
+
+    fn remove_if(&self, key: &str, seen: Version) -> Result<bool, StoreError> {
+        self.store.remove_if(key, seen)
+    }
+
+    fn lease(&self, name: &str, holder: Holder, life: Duration) -> Result<Lease, StoreError> {
+        self.store.lease(name, holder, life)
+    }
+
+    fn release(&self, name: &str, holder: Holder) -> Result<(), StoreError> {
+        self.store.release(name, holder)
+    }
+
+    fn claim(
+        &self,
+        message: &str,
+        holder: Holder,
+        life: Duration,
+        keep: Duration,
+    ) -> Result<Claim, StoreError> {
+        self.check(&format!("claim {message}"))?;
+        self.store.claim(message, holder, life, keep)
+    }
+
+    fn renew(&self, message: &str, holder: Holder, life: Duration) -> Result<bool, StoreError> {
+        self.store.renew(message, holder, life)
+    }
+
+    fn finish(
+        &self,
+        message: &str,
+        holder: Holder,
+        answer: &[u8],
+        keep: Duration,
+    ) -> Result<bool, StoreError> {
+        self.store.finish(message, holder, answer, keep)
+    }
+
+    fn push(&self, openid: &str, pieces: &[&[u8]], life: Duration) -> Result<u64, StoreError> {
+        self.store.push(openid, pieces, life)
+    }
+
+    fn pop(&self, openid: &str, message: &str) -> Result<Option<Piece>, StoreError> {
+        self.store.pop(openid, message)
+    }
+
+    fn count(&self, key: &str, limit: u64, window: Duration) -> Result<Option<u64>, StoreError> {
+        self.store.count(key, limit, window)
+    }
+}
+
+/// An account whose customer-service messages come out at the other end of a channel.
+#[derive(Debug)]
+struct Stub {
+    folder: tempfile::TempDir,
+    store: Mutex<Arc<Shaky>>,
+    may_push: bool,
+    has_room: AtomicBool,
+    customer: Sender<String>,
+    /// A push waits for it.
+    lets_push: Mutex<Option<Receiver<()>>>,
+}
+
+impl Stub {
+    fn office(may_push: bool) -> (Arc<Self>, Receiver<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (customer, pushes) = channel();
+        let store = Mutex::new(Self::open(&folder, "1.db"));
+        let has_room = AtomicBool::new(true);
+        let stub = Self { folder, store, may_push, has_room, customer, lets_push: Mutex::default() };
+        (Arc::new(stub), pushes)
+    }
+
+    fn open(folder: &tempfile::TempDir, name: &str) -> Arc<Shaky> {
+        let store = Sqlite::new(folder.path().join(name), Journal::Wal, Duration::from_secs(2), "wx1");
+        Arc::new(Shaky { store, fails_at: Mutex::default() })
+    }
+
+    fn shaky(&self) -> Arc<Shaky> {
+        Arc::clone(&self.store.lock().unwrap())
+    }
+
+    fn forget_all(&self) {
+        *self.store.lock().unwrap() = Self::open(&self.folder, "2.db");
+    }
+
+    fn fail_at(&self, at: Option<&'static str>) {
+        *self.shaky().fails_at.lock().unwrap() = at;
+    }
+}
+
+impl Office for Stub {
+    fn store(&self) -> Result<Arc<dyn Store>, String> {
+        Ok(self.shaky())
+    }
+
+    fn run(&self, job: Box<dyn FnOnce() + Send>) -> bool {
+        let has_room = self.has_room.load(Ordering::Acquire);
+        if has_room {
+            thread::spawn(job);
+        }
+        has_room
+    }
+
+    fn run_errand(&self, errand: Box<dyn FnOnce() + Send>) {
+        thread::spawn(errand);
+    }
+
+    fn may_push(&self) -> bool {
+        self.may_push
+    }
+
+    fn push(&self, user: &str, reply: &Reply) -> Result<(), ApiError> {
+        if let Some(lets_push) = &*self.lets_push.lock().unwrap() {
+            let _ = lets_push.recv();
+        }
+        self.customer.send(format!("{user}: {}", text(reply))).unwrap();
+        Ok(())
+    }
+
+    fn show_typing(&self, _: &str) {}
+}
+
+/// An attempt that tells what it was answered.
+struct Caller {
+    deadline: Instant,
+    is_served: AtomicBool,
+    answered: Sender<String>,
+}
+
+impl Caller {
+    fn waiting(patience: Duration) -> (Arc<dyn Visitor>, Receiver<String>) {
+        Self::calling(patience, false)
+    }
+
+    fn calling(patience: Duration, is_served: bool) -> (Arc<dyn Visitor>, Receiver<String>) {
+        let (answered, answers) = channel();
+        let (deadline, is_served) = (Instant::now() + patience, AtomicBool::new(is_served));
+        (Arc::new(Self { deadline, is_served, answered }), answers)
+    }
+}
+
+impl Visitor for Caller {
+    fn received(&self) -> Instant {
+        self.deadline
+    }
+
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    fn is_served(&self) -> bool {
+        self.is_served.load(Ordering::Acquire)
+    }
+
+    fn serve(&self, answer: &Answer) {
+        if !self.is_served.swap(true, Ordering::AcqRel) {
+            let _ = self.answered.send(answer.xml.clone().unwrap_or_else(|| SUCCESS.to_owned()));
+        }
+    }
+
+    fn hold(&self) {
+        let _ = self.answered.send("held".to_owned());
+    }
+}
+
+fn text(reply: &Reply) -> &str {
+    if let Reply::Text { content } = reply { content } else { "another kind" }
+}
+
+fn order(message: &str, late: Late) -> Order {
+    Order {
+        message: message.into(),
+        user: "o1".into(),
+        account: "gh_1".into(),
+        met: "rule 1".into(),
+        late,
+        is_handled: true,
+        on_error: Some(Reply::text("sorry")),
+        said: Vec::new(),
+        trigger: Trigger::Message,
+        time: seconds_since(0),
+    }
+}
+
+fn desk(office: &Arc<Stub>) -> Arc<Desk> {
+    let office: Arc<dyn Office> = Arc::<Stub>::clone(office);
+    Desk::new(DeliverySettings::default(), office)
+}
+
+/// A handler that says `said` as soon as it is let go.
+fn handler(said: &'static str) -> (Start<'static>, Sender<()>) {
+    let (let_go, waits) = channel::<()>();
+    let work = move || {
+        let _ = waits.recv();
+        vec![Reply::text(said)]
+    };
+    (Start::Here(Box::new(work)), let_go)
+}
+
+/// A message whose process has died and which was given up.
+fn leave_behind(office: &Stub, order: &Order, way: Way) {
+    let store = office.shaky();
+    store.claim(&order.message, Holder([9; 16]), Duration::from_millis(1), REPEATED_WITHIN).unwrap();
+    while matches!(look(&*store, order).unwrap(), Claim::Running { .. }) {
+        thread::yield_now();
+    }
+    decide(&*store, &order.message, &Decision { answer: order.answer(None), given_up: Some(way) }).unwrap();
+    if way == Way::Push {
+        Owed::of(&*store, LONG).add(order).unwrap();
+    }
+}
+
+fn fetched(desk: &Desk, asks: &str) -> Option<String> {
+    let piece = desk.fetch(&order(asks, Late::Auto)).unwrap()?;
+    let xml = piece.xml.unwrap();
+    let (_, content) = xml.split_once("<Content><![CDATA[").unwrap();
+    Some(content.split_once("]]>").unwrap().0.to_owned())
+}
+
+#[test]
+fn an_api_that_is_slow_to_one_user_makes_no_other_wait() {
+    let (office, pushes) = Stub::office(true);
+    let (lets_push, waits) = channel::<()>();
+    *office.lets_push.lock().unwrap() = Some(waits);
+    leave_behind(&office, &order("dead", Late::Push), Way::Push);
+    let desk = desk(&office);
+    desk.look_after_others();
+    let (visitor, answers) = Caller::waiting(SOON);
+    let (start, let_go) = handler("late");
+    desk.attend(order("m", Late::Fetch), &visitor, start);
+    assert!(answers.recv_timeout(LONG).unwrap().contains("还在想"));
+    drop(lets_push);
+    assert_eq!(pushes.recv_timeout(LONG).unwrap(), "o1: sorry");
+    drop(let_go);
+}
+
+#[test]
+fn a_store_that_fails_halfway_forgets_nobody_who_is_owed_something() {
+    let (office, pushes) = Stub::office(true);
+    for message in ["a", "b", "c"] {
+        leave_behind(&office, &order(message, Late::Push), Way::Push);
+    }
+    let desk = desk(&office);
+    office.fail_at(Some("claim b"));
+    assert!(desk.look_after_late().is_err());
+    office.fail_at(None);
+    desk.look_after_late().unwrap();
+    desk.look_after_late().unwrap();
+    assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: sorry"; 3]);
+    assert!(Owed::of(&*office.shaky(), LONG).orders().unwrap().is_empty());
+}
+
+#[test]
+fn what_is_worked_out_still_comes_where_something_else_was_answered_at_the_last_moment() {
+    let (office, _) = Stub::office(false);
+    let desk = desk(&office);
+    let (visitor, _answers) = Caller::calling(SOON, true);
+    let (start, let_go) = handler("late");
+    desk.attend(order("m", Late::Hold), &visitor, start);
+    let began = Instant::now();
+    let mut asks = 0..;
+    let mut ask = || fetched(&desk, &format!("ask {}", asks.next().unwrap()));
+    while ask().is_none() {
+        assert!(began.elapsed() < LONG, "nobody has decided that it is to be fetched");
+        thread::yield_now();
+    }
+    drop(let_go);
+    loop {
+        let piece = ask().unwrap();
+        if piece == "late" {
+            break;
+        }
+        assert!(piece.contains("还在想") && began.elapsed() < LONG, "{piece}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn who_dies_before_it_is_decided_leaves_nobody_alone() {
+    for (late, may_push) in [(Late::Fetch, false), (Late::Push, true)] {
+        let (office, pushes) = Stub::office(may_push);
+        let (desk, order) = (desk(&office), order("m", late));
+        let (visitor, _answers) = Caller::waiting(Duration::ZERO);
+        let store = office.shaky();
+        store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+        // As if the process were killed there: nothing that follows is done.
+        office.fail_at(Some("put answer/"));
+        assert!(desk.give_up(&order, &*visitor, false).is_err());
+        office.fail_at(None);
+        if may_push {
+            assert_eq!(Owed::of(&*store, LONG).orders().unwrap(), std::slice::from_ref(&order));
+            // One of WeChat's attempts is still to decide.
+            desk.look_after_late().unwrap();
+            assert!(pushes.try_recv().is_err());
+        } else {
+            assert!(fetched(&desk, "ask").unwrap().contains("还在想"));
+        }
+        // It was answered after all: there is nothing to come.
+        let ours = Decision { answer: order.answer(None), given_up: None };
+        decide(&*store, "m", &ours).unwrap();
+        store.finish("m", ME, b"", REPEATED_WITHIN).unwrap();
+        desk.look_after_late().unwrap();
+        assert_eq!(fetched(&desk, "ask again"), None);
+        assert!(pushes.try_recv().is_err());
+        assert!(Owed::of(&*store, LONG).orders().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn the_last_message_that_wechat_takes_says_how_many_wait() {
+    let (office, pushes) = Stub::office(true);
+    let (desk, order) = (desk(&office), Arc::new(order("m", Late::Push)));
+    let store = office.shaky();
+    store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+    let ours = Decision { answer: order.answer(None), given_up: Some(Way::Push) };
+    decide(&*store, "m", &ours).unwrap();
+    desk.finish(&order, ME, (1..8).map(|number| Reply::text(number.to_string())).collect());
+    let taken: Vec<_> = pushes.try_iter().collect();
+    assert_eq!(taken[..4], ["o1: 1", "o1: 2", "o1: 3", "o1: 4"]);
+    assert_eq!(taken[4..], ["o1: 5\n（还有 2 条，回复“继续”查看）"]);
+    assert_eq!(fetched(&desk, "ask").unwrap(), "6\n（还有 1 条，回复“继续”查看）");
+}
+
+#[test]
+fn who_is_taken_for_dead_leaves_it_to_others_to_push() {
+    let (office, pushes) = Stub::office(true);
+    let (desk, order) = (desk(&office), order("m", Late::Push));
+    leave_behind(&office, &order, Way::Push);
+    desk.finish(&order, Holder([9; 16]), vec![Reply::text("late")]);
+    assert!(pushes.try_recv().is_err());
+    desk.look_after_late().unwrap();
+    desk.look_after_late().unwrap();
+    assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: late"]);
+}
+
+#[test]
+fn a_store_that_has_forgotten_all_loses_no_answer_of_a_process_that_lives() {
+    let (office, pushes) = Stub::office(true);
+    let desk = desk(&office);
+    let (visitor, answers) = Caller::waiting(SOON);
+    let (start, let_go) = handler("late");
+    desk.attend(order("m", Late::Push), &visitor, start);
+    assert_eq!(answers.recv_timeout(LONG).unwrap(), SUCCESS);
+    office.forget_all();
+    drop(let_go);
+    assert_eq!(pushes.recv_timeout(LONG).unwrap(), "o1: late");
+}
+
+#[test]
+fn an_attempt_that_waits_for_another_process_is_seen_to_after_a_reload() {
+    let (office, _) = Stub::office(false);
+    office.shaky().claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+    let (visitor, answers) = Caller::waiting(SOON);
+    let desk = desk(&office);
+    desk.attend(order("m", Late::Fetch), &visitor, handler("never").0);
+    let is_gone = Arc::downgrade(&desk);
+    drop(desk);
+    assert!(answers.recv_timeout(LONG).unwrap().contains("还在想"));
+    let began = Instant::now();
+    while is_gone.strong_count() > 0 {
+        assert!(began.elapsed() < LONG, "the desk stays");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn where_too_many_wait_their_turn_the_rule_says_what_is_answered() {
+    let (office, _) = Stub::office(false);
+    office.has_room.store(false, Ordering::Release);
+    let desk = desk(&office);
+    let (visitor, answers) = Caller::waiting(LONG);
+    desk.attend(order("m", Late::Fetch), &visitor, handler("never").0);
+    assert!(answers.recv_timeout(LONG).unwrap().contains("sorry"));
+    assert!(!desk.board.has_job("m"));
+}
