@@ -532,8 +532,13 @@ mod backends {
             let reply = Reply::text("晴").to_xml("oUser", "gh_1", 1);
             let sealed = seal_envelope(&reply, &key, "wxother", [7; 16]);
             let seal = |token| envelope_xml(&sealed, token, 1, "nonce");
+            let other_key = || AesKey::parse(&AES_KEY.replace('a', "z")).unwrap();
+            let mislaid =
+                |key, app_id| envelope_xml(&seal_envelope(&reply, key, app_id, [7; 16]), TOKEN, 1, "n");
             match request.path().split_once('?').unwrap().0 {
                 "/" => xml_answer(stream, &seal(TOKEN)),
+                "/key" => xml_answer(stream, &mislaid(&other_key(), "wxother")),
+                "/account" => xml_answer(stream, &mislaid(&key, "wxthird")),
                 "/forged" => xml_answer(stream, &seal("guessed")),
                 "/success" => xml_answer(stream, "success"),
                 _ => xml_answer(stream, &reply),
@@ -541,10 +546,12 @@ mod backends {
         });
         assert_eq!(place.replies(&relay(vec![secure(peer.url("/"))])), text("晴"));
         assert_eq!(place.replies(&relay(vec![secure(peer.url("/success"))])), []);
-        for (path, told) in [("/forged", "msg_signature"), ("/plain", "it is not encrypted: no `Encrypt`")] {
+        for (path, told) in
+            [("/forged", ""), ("/key", ""), ("/account", ""), ("/plain", "it is not encrypted: no `Encrypt`")]
+        {
             let error = place.run(&relay(vec![secure(peer.url(path))])).unwrap_err();
-            assert!(error.starts_with("what 127.0.0.1 replied cannot be passed on: "), "{error}");
-            assert!(error.contains(told) || path == "/forged", "{error}");
+            assert!(error.starts_with("what 127.0.0.1 replied cannot be passed on: "), "{path}: {error}");
+            assert!(error.contains(told), "{error}");
         }
     }
 
@@ -559,6 +566,9 @@ mod backends {
             }
             "/bytes" => answer(stream, "200 OK", "text/xml", b"\xff"),
             "/page" => xml_answer(stream, "<xml><a/></xml>"),
+            "/bomb" => xml_answer(stream, "<!DOCTYPE xml [<!ENTITY a \"aaaa\">]><xml>&a;</xml>"),
+            "/deep" => xml_answer(stream, &format!("<xml>{}", "<a>".repeat(80_000))),
+            "/large" => xml_answer(stream, &Reply::text("x".repeat(256 << 10)).to_xml("oUser", "gh_1", 1)),
             _ => answer(stream, "403 Forbidden", "text/plain", b""),
         });
         for (path, told) in [
@@ -568,8 +578,13 @@ mod backends {
             ("/bytes", "what 127.0.0.1 replied cannot be passed on: it is not UTF-8"),
             ("/page", "what 127.0.0.1 replied cannot be passed on: `ToUserName` is not what it should be"),
             ("/refuses", "127.0.0.1 answered 403 instead of a reply"),
+            ("/large", "127.0.0.1 answered with more than 262144 bytes"),
         ] {
             assert_eq!(place.run(&relay(vec![backend(peer.url(path))])).unwrap_err(), told);
+        }
+        for path in ["/bomb", "/deep"] {
+            let error = place.run(&relay(vec![backend(peer.url(path))])).unwrap_err();
+            assert!(error.starts_with("what 127.0.0.1 replied cannot be passed on: "), "{error}");
         }
     }
 
@@ -585,8 +600,9 @@ mod backends {
         let gone = backend(format!("http://127.0.0.1:{}/", Peer::start(|_, _| {}).port()));
         let fails = || backend(peer.url("/fails"));
         let patient = Backend { timeout: LONG, ..slow.clone() };
-        let late =
-            place.within(Duration::from_millis(300), &relay(vec![patient, backend(peer.url("/"))])).unwrap_err();
+        let late = place
+            .within(Duration::from_millis(300), &relay(vec![patient, backend(peer.url("/"))]))
+            .unwrap_err();
         assert!(late.starts_with("127.0.0.1 did not answer within "), "{late}");
         assert!(!late.ends_with(" 1.0ms"), "nobody is asked when the time is over: {late}");
         let all = vec![slow, gone, fails(), backend(peer.url("/"))];
