@@ -186,12 +186,12 @@ fn forget_thought(text: &mut String) {
     if !before.trim().is_empty() {
         return;
     }
-    *text = match thought.split_once(CLOSE) {
-        Some((_, said)) => said.to_owned(),
-        None => {
-            let tail = thought.ceil_char_boundary(thought.len().saturating_sub(CLOSE.len()));
-            format!("{OPEN}{}", &thought[tail..])
-        }
+    *text = if let Some((_, said)) = thought.split_once(CLOSE) {
+        said.to_owned()
+    } else {
+        let far = thought.len().saturating_sub(CLOSE.len());
+        let tail = (far..thought.len()).find_map(|at| thought.get(at..)).unwrap_or_default();
+        format!("{OPEN}{tail}")
     };
 }
 
