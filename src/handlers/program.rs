@@ -4,6 +4,7 @@
 //! end holds up nobody. No shell is involved.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -15,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, pidfd_open, waitid,
 };
 
 use crate::descriptors;
@@ -26,6 +27,8 @@ const MAX_LINE: usize = 1024;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// So many bytes are read or written at once.
 const CHUNK: usize = 16 << 10;
+/// No pipe holds more, bytes.
+const FULL_PIPE: usize = 1 << 20;
 
 /// A program and what it is given.
 #[derive(Debug)]
@@ -163,11 +166,40 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(group) = self.group {
-            let _ = kill_process_group(group, Signal::KILL);
+            kill_family(group);
             // Killed, it ends at once; its entry is to go.
             let _ = self.child.wait();
         }
     }
+}
+
+/// Ends a program with all that it started and that still descends from it: `timeout` and others run their programs in
+/// groups of their own.
+fn kill_family(program: Pid) {
+    // What is stopped starts nothing more, and its children's numbers stay theirs.
+    let _ = kill_process_group(program, Signal::STOP);
+    let (mut family, mut known) = (vec![program], 0);
+    while let Some(&member) = family.get(known) {
+        let _ = kill_process(member, Signal::STOP);
+        family.extend(children(member));
+        known += 1;
+    }
+    let _ = kill_process_group(program, Signal::KILL);
+    for member in family {
+        let _ = kill_process(member, Signal::KILL);
+    }
+}
+
+/// What a process has started, as far as the system tells.
+fn children(parent: Pid) -> Vec<Pid> {
+    let threads = fs::read_dir(format!("/proc/{}/task", parent.as_raw_nonzero()));
+    let of_thread = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).ok();
+    let lists = threads.into_iter().flatten().flatten().filter_map(of_thread);
+    lists.flat_map(|list| list.split(' ').filter_map(pid).collect::<Vec<_>>()).collect()
+}
+
+fn pid(number: &str) -> Option<Pid> {
+    Pid::from_raw(number.parse().ok()?)
 }
 
 /// How the talk with a program ended.
@@ -213,10 +245,10 @@ impl<'i> Talk<'i> {
             if can_write {
                 self.feed();
             }
+            // What it wrote before its end lies in the pipes still.
             if complains || ended {
-                self.hear(complain);
+                self.hear(ended, complain);
             }
-            // What it wrote before its end lies in the pipe still.
             if (can_read || ended) && !self.listen(ended) {
                 return Ok(Talked::TooMuch);
             }
@@ -292,23 +324,28 @@ impl<'i> Talk<'i> {
         true
     }
 
-    /// Reads from stderr.
-    fn hear(&mut self, complain: &mut dyn FnMut(&str)) {
+    /// Reads from stderr: all that the pipe holds if it has `ended`.
+    fn hear(&mut self, ended: bool, complain: &mut dyn FnMut(&str)) {
         let mut chunk = [0; CHUNK];
-        let Some(stderr) = &mut self.stderr else { return };
-        match stderr.read(&mut chunk) {
-            Ok(0) => self.stderr = None,
-            Ok(count) => {
-                for byte in chunk.get(..count).unwrap_or_default() {
-                    match byte {
-                        b'\n' => self.say_line(complain),
-                        _ if self.line.len() < MAX_LINE => self.line.push(*byte),
-                        _ => {}
-                    }
-                }
+        for _ in 0..if ended { FULL_PIPE / CHUNK } else { 1 } {
+            let Some(stderr) = &mut self.stderr else { return };
+            match stderr.read(&mut chunk) {
+                Ok(0) => self.stderr = None,
+                Ok(count) => self.take_complaint(chunk.get(..count).unwrap_or_default(), complain),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if can_wait(&error) => return,
+                Err(_) => self.stderr = None,
             }
-            Err(error) if can_wait(&error) => {}
-            Err(_) => self.stderr = None,
+        }
+    }
+
+    fn take_complaint(&mut self, bytes: &[u8], complain: &mut dyn FnMut(&str)) {
+        for byte in bytes {
+            match byte {
+                b'\n' => self.say_line(complain),
+                _ if self.line.len() < MAX_LINE => self.line.push(*byte),
+                _ => {}
+            }
         }
     }
 
@@ -366,6 +403,19 @@ mod tests {
         (ended, complaints)
     }
 
+    /// Waits for the end of these: told to die, they do so a moment later.
+    fn until_gone(pids: &str) {
+        let lives = |pid: &str| {
+            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !state.is_empty() && !state.contains(") Z ")
+        };
+        let until = Instant::now() + LONG;
+        while pids.lines().any(lives) {
+            assert!(Instant::now() < until, "{pids}");
+            std::thread::yield_now();
+        }
+    }
+
     fn output(line: &str, input: &[u8]) -> Vec<u8> {
         run(line, input, LONG).0.unwrap().output
     }
@@ -404,18 +454,30 @@ mod tests {
         let line = format!("echo $$ >{0}; sleep 1000 & echo $! >>{0}; wait", pids.display());
         let (ended, _) = run(&line, b"", Duration::from_millis(300));
         assert!(matches!(ended, Err(ProgramError::TimedOut { .. })), "{ended:?}");
-        let pids = std::fs::read_to_string(pids).unwrap();
+        let pids = fs::read_to_string(pids).unwrap();
         assert_eq!(pids.lines().count(), 2);
-        // Told to die, they do so a moment later.
-        let lives = |pid: &str| {
-            let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            !state.is_empty() && !state.contains(") Z ")
-        };
-        let until = Instant::now() + LONG;
-        while pids.lines().any(lives) {
-            assert!(Instant::now() < until, "{pids}");
-            std::thread::yield_now();
-        }
+        until_gone(&pids);
+    }
+
+    #[test]
+    fn children_in_groups_of_their_own_die_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let pids = folder.path().join("pids");
+        fs::write(&pids, "").unwrap();
+        let line = format!(
+            "for how in 'timeout 1000' setsid; do $how sh -c 'echo $$ >>{0}; sleep 1000; :' & done; \
+             until [ $(wc -l <{0}) = 2 ]; do sleep 0.01; done; yes",
+            pids.display()
+        );
+        assert!(matches!(run(&line, b"", LONG).0, Err(ProgramError::TooMuch { .. })));
+        let pids = fs::read_to_string(pids).unwrap();
+        until_gone(&pids);
+    }
+
+    #[test]
+    fn the_end_of_a_long_complaint_is_heard() {
+        let (_, complaints) = run("seq 9000 >&2; echo last >&2", b"", LONG);
+        assert_eq!((complaints.len(), complaints[9000].as_str()), (9001, "last"));
     }
 
     #[test]
