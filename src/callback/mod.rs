@@ -351,9 +351,14 @@ impl Call<'_> {
     fn answer(&self, message: &Message<'_>, seal: Option<Seal<'_>>) -> Result<Response, MustWait> {
         if self.is_for_outbox(message) {
             let means = self.means.ok_or(MustWait::Outbox)?;
-            let piece = means.fetch(&Self::order(message, "the outbox", None, None));
-            let piece = piece.inspect_err(|why| log::error!(target: "delivery", "{why}"));
-            if let Ok(Some(piece)) = piece {
+            let order = Self::order(message, "the outbox", None, None);
+            let piece = means.fetch(&order).unwrap_or_else(|why| {
+                log::error!(target: "delivery", "{why}");
+                // What waits is there still, when he asks again.
+                let delivery = self.terms.delivery.as_ref()?;
+                Some(order.answer(Some(&Reply::text(&delivery.waiting_text))))
+            });
+            if let Some(piece) = piece {
                 return Ok(self.send(message, &piece, seal));
             }
         }

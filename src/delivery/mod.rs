@@ -56,8 +56,8 @@ const INSIST: Duration = Duration::from_secs(120);
 /// A store that could not be asked is asked again after these pauses, before an attempt fails.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(1)];
-/// Left in a piece of a long text for the line that says how many follow, bytes.
-const ROOM_FOR_NOTICE: usize = 200;
+/// A piece of a long text has at least so much of it, however long the line is that says how many follow, bytes.
+const MIN_PIECE: usize = 1024;
 /// One process at a time looks after messages of others that have died. It is given up for dead after so long.
 const LOOKING: Duration = Duration::from_secs(60);
 
@@ -196,7 +196,7 @@ impl Desk {
         holder: Holder,
         start: &mut Option<Start<'_>>,
     ) -> Result<(), String> {
-        // A store that has crashed may have forgotten what we know.
+        // A store that has crashed may have forgotten what we know, or be away.
         if self.board.has_job(&order.message) {
             self.join(order, visitor, false);
             return Ok(());
@@ -314,7 +314,7 @@ impl Desk {
     /// Brings what was worked out to the user: as the answer of the attempts that wait, or as was decided when they were
     /// given up.
     fn finish(&self, order: &Order, holder: Holder, replies: Vec<Reply>) {
-        let pieces = in_pieces(replies);
+        let pieces = self.in_pieces(replies);
         let (first, rest) = match pieces.split_first() {
             Some((first, rest)) => (Some(first), rest),
             None => (None, &[] as &[Reply]),
@@ -334,8 +334,8 @@ impl Desk {
                 self.board.serve(&order.message, &ours.answer);
             }
             let outbox = self.outbox(store, order);
-            // Before anybody is answered: what is promised must be there.
-            if !rest.is_empty() && !is_pushed {
+            // Before anybody is answered: what is promised must be there. Where nobody waits, all of it comes at once.
+            if !rest.is_empty() && !is_pushed && decision(store, &order.message)?.is_none() {
                 outbox.set(&order.message, rest)?;
             }
             decide(store, &order.message, &ours)
@@ -603,6 +603,25 @@ impl Desk {
         }
     }
 
+    /// The replies, texts in several that are too long for one with the line that says how many follow.
+    fn in_pieces(&self, replies: Vec<Reply>) -> Vec<Reply> {
+        let room = self.settings.more_text(MAX_LEFT).len() + 1;
+        let fitting = MAX_TEXT_BYTES.saturating_sub(room).max(MIN_PIECE);
+        let last = replies.len().saturating_sub(1);
+        let mut pieces = Vec::with_capacity(replies.len());
+        for (number, reply) in replies.into_iter().enumerate() {
+            let most = if number == last { MAX_TEXT_BYTES } else { fitting };
+            match reply {
+                Reply::Text { content } if content.len() > most => {
+                    let parts = split_text(&content, fitting);
+                    pieces.extend(parts.map(|part| Reply::text(part.trim_end_matches('\n'))));
+                }
+                other => pieces.push(other),
+            }
+        }
+        pieces
+    }
+
     fn outbox<'s>(&self, store: &'s dyn Store, order: &Order) -> Outbox<'s> {
         Outbox::of(store, &order.user, self.settings.keep)
     }
@@ -641,6 +660,9 @@ impl Drop for Desk {
     }
 }
 
+/// More never wait.
+const MAX_LEFT: usize = 9999;
+
 /// What became of a claim, asked by nobody who wants it.
 fn look(store: &dyn Store, order: &Order) -> Result<Claim, String> {
     let nobody = Holder(random().map_err(words)?);
@@ -678,21 +700,6 @@ fn no_push(user: &str) -> String {
 /// An answer that was given before.
 fn again(answer: Answer) -> Answer {
     Answer { met: format!("{}, as before", answer.met), ..answer }
-}
-
-/// The replies, texts that are too long for one in several.
-fn in_pieces(replies: Vec<Reply>) -> Vec<Reply> {
-    let mut pieces = Vec::with_capacity(replies.len());
-    for reply in replies {
-        match reply {
-            Reply::Text { content } if content.len() > MAX_TEXT_BYTES => {
-                let parts = split_text(&content, MAX_TEXT_BYTES - ROOM_FOR_NOTICE);
-                pieces.extend(parts.map(|part| Reply::text(part.trim_end_matches('\n'))));
-            }
-            other => pieces.push(other),
-        }
-    }
-    pieces
 }
 
 fn seconds_since(time: u64) -> u64 {

@@ -12,8 +12,8 @@ use super::record::{self, Change};
 use super::seconds_since;
 use crate::store::{Store, StoreError};
 
-/// A thousand messages at once must not all change the same value.
-const LISTS: u64 = 16;
+/// A thousand messages at once must not all change the same value, nor one that is large.
+const LISTS: u64 = 128;
 
 pub(super) struct Owed<'s> {
     store: &'s dyn Store,

@@ -425,3 +425,37 @@ fn where_too_many_wait_their_turn_the_rule_says_what_is_answered() {
     assert!(answers.recv_timeout(LONG).unwrap().contains("sorry"));
     assert!(!desk.board.has_job("m"));
 }
+
+#[test]
+fn an_attempt_joins_what_is_worked_out_here_also_while_the_store_is_away() {
+    let (office, _) = Stub::office(false);
+    let desk = desk(&office);
+    let (first, first_answers) = Caller::waiting(LONG);
+    let (second, second_answers) = Caller::waiting(LONG);
+    let (start, let_go) = handler("done");
+    desk.attend(order("m", Late::Fetch), &first, start);
+    office.fail_at(Some(""));
+    desk.attend(order("m", Late::Fetch), &second, handler("never").0);
+    office.fail_at(None);
+    drop(let_go);
+    for answers in [first_answers, second_answers] {
+        assert!(answers.recv_timeout(LONG).unwrap().contains("done"));
+    }
+}
+
+#[test]
+fn a_text_that_others_follow_leaves_room_to_say_so() {
+    let (office, _) = Stub::office(false);
+    let settings = DeliverySettings { more_text: "…".repeat(100) + "{{ left }}", ..Default::default() };
+    let desk = Desk::new(settings, office);
+    let long = Reply::text("字".repeat(680));
+    for replies in [vec![long.clone(), long.clone()], vec![Reply::text("字".repeat(2000))]] {
+        let pieces = desk.in_pieces(replies);
+        let (last, others) = pieces.split_last().unwrap();
+        assert!(others.len() > 1 && text(last).len() <= MAX_TEXT_BYTES);
+        for piece in others {
+            assert!(text(&desk.with_notice(piece.clone(), 12)).ends_with("…12"));
+        }
+    }
+    assert_eq!(desk.in_pieces(vec![long.clone()]), [long]);
+}

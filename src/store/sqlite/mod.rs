@@ -16,8 +16,9 @@ use failure::Failure;
 pub use file::Journal;
 use file::{Opened, StoreFile};
 
-/// Connections that are open at once, and kept open for the next calls.
-const MAX_OPEN: usize = 4;
+/// Connections that are open at once, and kept open for the next calls. Only one can write, and the others would not wait
+/// in a row for it: SQLite looks again after a while, and who is unlucky each time gives up.
+const MAX_OPEN: usize = 1;
 
 /// A store in a file. It is opened with the first call, and once more whenever another file has come into its place.
 pub struct Sqlite {
