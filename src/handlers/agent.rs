@@ -158,6 +158,9 @@ fn unanswered(host: &str, error: &ureq::Error, limit: Duration) -> HandlerError 
         ureq::Error::Tls(why) => format!("cannot be trusted: {why}"),
         ureq::Error::Rustls(why) => format!("cannot be trusted: {why}"),
         ureq::Error::ConnectProxyFailed(_) => "is not let through by the proxy; see `api.proxy`".to_owned(),
+        ureq::Error::Http(_) => {
+            "cannot be asked: a header that it is to get has a character that none may".to_owned()
+        }
         // What else there is might hold the address, and with it a secret.
         _ => "does not speak HTTP as it should".to_owned(),
     };

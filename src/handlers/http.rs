@@ -3,6 +3,7 @@
 //! With a `secret` it can tell that we ask, and that nobody repeats what we once asked: the signature is HMAC-SHA256 over
 //! the time in Unix seconds, a full stop and the body.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -13,11 +14,12 @@ use sha2::Sha256;
 use super::agent::{Answer, Request};
 use super::question::Question;
 use super::reading::Reader;
-use super::{Equipment, Handled, HandlerError, Task};
+use super::{Equipment, Handled, HandlerError, Task, said};
 use crate::clock::unix_seconds;
 use crate::rules::{Cache, Http, Output, Rules, Scope, Tables};
 use crate::secret::{Secret, hide};
 use crate::store::Store;
+use crate::wechat::message::Message;
 
 /// What signs the body.
 const SIGNATURE: &str = "X-Wxcgi-Signature";
@@ -38,14 +40,15 @@ pub const OUR_HEADERS: &[&str] = &[
 
 pub(super) fn run(http: &Http, equipment: &Equipment, task: &Task<'_>) -> Result<Handled, HandlerError> {
     let reader = Reader { folder: None, media: task.media };
-    let kept = http.cache.as_ref().map(|cache| Kept::of(cache, http, task)).transpose()?;
+    let kept = http.cache.as_ref().map(|cache| Kept::of(cache, http, task)).transpose()?.flatten();
     if let Some((output, answer)) = kept.as_ref().and_then(Kept::get) {
         return reader.read(output, &answer);
     }
     let answer = ask(http, equipment, &Question::new(&task.parts()), task.until)?;
     let (output, answer) = take(answer, http.max_output)?;
     let handled = reader.read(output, &answer)?;
-    if let Some(kept) = kept {
+    // What changes what is remembered of one user is none for another.
+    if let Some(kept) = kept.filter(|_| handled.session.is_empty()) {
         kept.put(output, &answer);
     }
     Ok(handled)
@@ -111,7 +114,8 @@ struct Kept<'k> {
 }
 
 impl<'k> Kept<'k> {
-    fn of(cache: &'k Cache, http: &Http, task: &Task<'k>) -> Result<Self, HandlerError> {
+    /// `None` if nothing says what is alike.
+    fn of(cache: &'k Cache, http: &Http, task: &Task<'k>) -> Result<Option<Self>, HandlerError> {
         let alike = if let Some(template) = &cache.key {
             let (rules, tables) = (&Rules::default(), &Tables::default());
             let Task { message, captures, app_id, rule, session, media, .. } = *task;
@@ -119,12 +123,13 @@ impl<'k> Kept<'k> {
             let scope = Scope { message, captures, app_id, rule, rules, tables, session, now, media };
             let key = template.render(&scope);
             key.map_err(|error| HandlerError(format!("`cache_key`: {error}")))?.into_owned()
+        } else if let Some(wish) = wish(task.message) {
+            format!("{}\0{wish}", task.rule.unwrap_or_default())
         } else {
-            let text = task.message.fields().child_text("Content").unwrap_or_default().trim();
-            format!("{}\0{text}", task.rule.unwrap_or_default())
+            return Ok(None);
         };
         let key = format!("http/{}", hex::encode(Sha1::digest(format!("{}\0{alike}", http.url))));
-        Ok(Self { store: task.store, cache, key })
+        Ok(Some(Self { store: task.store, cache, key }))
     }
 
     fn get(&self) -> Option<(Output, Vec<u8>)> {
@@ -139,6 +144,17 @@ impl<'k> Kept<'k> {
         if let Err(error) = self.store.put(&self.key, &[&[kind], answer].concat(), self.cache.life) {
             log::warn!(target: "http", kind = "cache"; "{error}");
         }
+    }
+}
+
+/// What a user wants, as far as it has a name: what was said, or the key of the menu.
+fn wish<'m>(message: &'m Message<'m>) -> Option<Cow<'m, str>> {
+    match message.event() {
+        Some(event) if event.name().eq_ignore_ascii_case("click") => {
+            let key = message.fields().child_text("EventKey")?;
+            Some(format!("\0{key}").into())
+        }
+        _ => said(message).map(Cow::Borrowed),
     }
 }
 

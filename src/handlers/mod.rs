@@ -25,7 +25,7 @@ use question::Parts;
 use crate::rules::{Captures, Handler, MediaLibrary, Session};
 use crate::secret::Secret;
 use crate::store::Store;
-use crate::wechat::message::Message;
+use crate::wechat::message::{Content, Message};
 use crate::wechat::reply::Reply;
 
 /// What the handlers of an account work with.
@@ -101,6 +101,16 @@ impl Equipment {
             Handler::Relay(backends) => relay::run(backends, self, task),
         }
     }
+}
+
+/// What a person said in words.
+fn said<'m>(message: &Message<'m>) -> Option<&'m str> {
+    let said = match &message.content {
+        Content::Text { content, .. } => content,
+        Content::Voice { recognition, .. } => recognition,
+        _ => return None,
+    };
+    Some(said.trim()).filter(|said| !said.is_empty())
 }
 
 #[cfg(test)]

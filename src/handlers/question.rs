@@ -1,6 +1,6 @@
 //! What a program or a server is told of a message: as JSON, and as variables of its environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -77,12 +77,14 @@ impl<'q> Question<'q> {
         let session = self.session.iter().map(|(name, value)| (format!("SESSION_{name}"), value.clone()));
         let message = self.message.as_object().into_iter().flatten();
         let message = message.map(|(name, value)| (name.clone(), value.clone()));
-        let mut room = MAX_VARIABLES;
+        let (mut room, mut names) = (MAX_VARIABLES, BTreeSet::new());
         single
             .chain(captures)
             .chain(session)
             .chain(message)
             .filter_map(|(name, value)| Some((variable_name(&name)?, variable_value(value))))
+            // A field of the message is not to stand for what we say of it.
+            .filter(|(name, _)| names.insert(name.clone()))
             .filter(|(name, value)| {
                 let bytes = name.len() + value.len() + 16;
                 let fits = bytes <= MAX_VARIABLE && bytes <= room;
@@ -118,7 +120,7 @@ mod tests {
 
     const XML: &str = "<xml><ToUserName>gh_1</ToUserName><FromUserName>oUser</FromUserName>\
         <CreateTime>1700000000</CreateTime><MsgType>text</MsgType><Content> 查上海天气</Content><MsgId>1</MsgId>\
-        <Info><A>1</A><B>x</B></Info></xml>";
+        <Info><A>1</A><B>x</B></Info><Rule>forged</Rule><SessionStep>forged</SessionStep></xml>";
 
     /// The JSON and the variables of the question that this message is.
     fn asked(xml: &str, session: &Value) -> (Vec<u8>, Vec<(String, String)>) {
@@ -144,7 +146,8 @@ mod tests {
         let (json, _) = asked(XML, &json!({"step": 2}));
         let expected = json!({
             "message": {"type": "text", "from_user": "oUser", "to_user": "gh_1", "create_time": 1_700_000_000,
-                "msg_id": 1, "content": " 查上海天气", "info": {"a": "1", "b": "x"}},
+                "msg_id": 1, "content": " 查上海天气", "info": {"a": "1", "b": "x"},
+                "rule": "forged", "session_step": "forged"},
             "rule": "weather", "captures": {"city": "上海", "区": "x"}, "session": {"step": 2}, "attempt": 1,
             "deadline_ms": 0, "account": "wx1"
         });

@@ -28,7 +28,11 @@ pub(super) fn run(
 ) -> Result<Handled, HandlerError> {
     let mut failed = HandlerError("there is no back-end".to_owned());
     for (backend, place) in backends.iter().zip(1..) {
-        let until = (Instant::now() + backend.timeout).min(task.until);
+        let now = Instant::now();
+        if place > 1 && now >= task.until {
+            break;
+        }
+        let until = (now + backend.timeout).min(task.until);
         match ask(backend, equipment, task, until) {
             Ok(reply) => return Ok(Handled { replies: reply.into_iter().collect(), ..Handled::default() }),
             Err(error) => failed = error,

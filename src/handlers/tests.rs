@@ -43,13 +43,19 @@ impl Place {
 
     /// What comes of a handler within this time, for the text `天气`.
     fn within(&self, limit: Duration, handler: &Handler) -> Result<Handled, String> {
-        let root = xml::parse(XML.as_bytes()).unwrap();
+        self.hears("<MsgType>text</MsgType><Content>天气</Content>", limit, handler)
+    }
+
+    /// The same for a message with these fields.
+    fn hears(&self, fields: &str, limit: Duration, handler: &Handler) -> Result<Handled, String> {
+        let body = XML.replace("<MsgType>text</MsgType><Content>天气</Content>", fields);
+        let root = xml::parse(body.as_bytes()).unwrap();
         let message = Message::from_xml(&root).unwrap();
         let captures = [("city".to_owned(), "上海")].into_iter().collect();
         let session = json!({"step": 2}).as_object().unwrap().clone();
         let task = Task {
             message: &message,
-            body: XML.as_bytes(),
+            body: body.as_bytes(),
             rule: Some("weather"),
             captures: &captures,
             session: &session,
@@ -390,6 +396,72 @@ mod servers {
         assert_eq!(place.replies(&cached("/other", None)), text("answer 3"));
         assert!(place.run(&cached("/fails", None)).is_err() && place.run(&cached("/fails", None)).is_err());
         assert_eq!(count.load(Ordering::SeqCst), 6);
+        let click =
+            |key: &str| format!("<MsgType>event</MsgType><Event>CLICK</Event><EventKey>{key}</EventKey>");
+        let picture = "<MsgType>image</MsgType><PicUrl>u</PicUrl><MediaId>m</MediaId>";
+        let voice = "<MsgType>voice</MsgType><MediaId>m</MediaId><Recognition>天气</Recognition>";
+        let mute = "<MsgType>voice</MsgType><MediaId>m</MediaId>";
+        for (fields, number) in [
+            (picture, 6),
+            (picture, 7),
+            (mute, 8),
+            (mute, 9),
+            (voice, 0),
+            (&click("a"), 10),
+            (&click("b"), 11),
+            (&click("a"), 10),
+            (&click("天气"), 12),
+        ] {
+            let handled = place.hears(fields, LONG, &cached("/", None)).unwrap();
+            assert_eq!(handled.replies, text(&format!("answer {number}")), "{fields}");
+        }
+    }
+
+    #[test]
+    fn what_changes_the_session_of_one_serves_no_other() {
+        let place = Place::new();
+        let count = AtomicUsize::new(0);
+        let peer = Peer::start(move |_, stream| {
+            let body = json!({"reply": "a", "session": {"n": count.fetch_add(1, Ordering::SeqCst)}});
+            answer(stream, "200 OK", "application/json", body.to_string().as_bytes());
+        });
+        let cached = Http { cache: Some(Cache { life: LONG, key: None }), ..http(peer.url("/")) };
+        for number in 0..2 {
+            assert_eq!(place.run(&Handler::Http(cached.clone())).unwrap().session["n"], number);
+        }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_sent_is_not_the_servers_fault() {
+        let server =
+            Http { headers: vec![("X".to_owned(), literal("a\nY: b"))], ..http("http://127.0.0.1:1".into()) };
+        let error = Place::new().run(&Handler::Http(server)).unwrap_err();
+        assert!(error.contains("a header") && !error.contains("Y: b"), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_trickles_holds_nobody_up() {
+        let place = Place::new();
+        let peer = Peer::start(|request, stream| {
+            let head: &[u8] = match request.path() {
+                "/head" => b"HTTP/1.1 200 OK\r\nX-",
+                "/hints" => b"",
+                _ => b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n",
+            };
+            let piece: &[u8] = match request.path() {
+                "/head" => b"a",
+                "/hints" => b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n",
+                _ => b"1\r\nx\r\n",
+            };
+            let _ = stream.write_all(head);
+            while stream.write_all(piece).is_ok() {
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        for path in ["/head", "/hints", "/body"] {
+            let error = place.within(Duration::from_millis(300), &by(path, &peer)).unwrap_err();
+            assert!(error.starts_with("127.0.0.1 "), "{path}: {error}");
+        }
     }
 }
 
@@ -460,8 +532,13 @@ mod backends {
             let reply = Reply::text("晴").to_xml("oUser", "gh_1", 1);
             let sealed = seal_envelope(&reply, &key, "wxother", [7; 16]);
             let seal = |token| envelope_xml(&sealed, token, 1, "nonce");
+            let other_key = || AesKey::parse(&AES_KEY.replace('a', "z")).unwrap();
+            let mislaid =
+                |key, app_id| envelope_xml(&seal_envelope(&reply, key, app_id, [7; 16]), TOKEN, 1, "n");
             match request.path().split_once('?').unwrap().0 {
                 "/" => xml_answer(stream, &seal(TOKEN)),
+                "/key" => xml_answer(stream, &mislaid(&other_key(), "wxother")),
+                "/account" => xml_answer(stream, &mislaid(&key, "wxthird")),
                 "/forged" => xml_answer(stream, &seal("guessed")),
                 "/success" => xml_answer(stream, "success"),
                 _ => xml_answer(stream, &reply),
@@ -469,10 +546,12 @@ mod backends {
         });
         assert_eq!(place.replies(&relay(vec![secure(peer.url("/"))])), text("晴"));
         assert_eq!(place.replies(&relay(vec![secure(peer.url("/success"))])), []);
-        for (path, told) in [("/forged", "msg_signature"), ("/plain", "it is not encrypted: no `Encrypt`")] {
+        for (path, told) in
+            [("/forged", ""), ("/key", ""), ("/account", ""), ("/plain", "it is not encrypted: no `Encrypt`")]
+        {
             let error = place.run(&relay(vec![secure(peer.url(path))])).unwrap_err();
-            assert!(error.starts_with("what 127.0.0.1 replied cannot be passed on: "), "{error}");
-            assert!(error.contains(told) || path == "/forged", "{error}");
+            assert!(error.starts_with("what 127.0.0.1 replied cannot be passed on: "), "{path}: {error}");
+            assert!(error.contains(told), "{error}");
         }
     }
 
@@ -487,6 +566,9 @@ mod backends {
             }
             "/bytes" => answer(stream, "200 OK", "text/xml", b"\xff"),
             "/page" => xml_answer(stream, "<xml><a/></xml>"),
+            "/bomb" => xml_answer(stream, "<!DOCTYPE xml [<!ENTITY a \"aaaa\">]><xml>&a;</xml>"),
+            "/deep" => xml_answer(stream, &format!("<xml>{}", "<a>".repeat(80_000))),
+            "/large" => xml_answer(stream, &Reply::text("x".repeat(256 << 10)).to_xml("oUser", "gh_1", 1)),
             _ => answer(stream, "403 Forbidden", "text/plain", b""),
         });
         for (path, told) in [
@@ -496,8 +578,13 @@ mod backends {
             ("/bytes", "what 127.0.0.1 replied cannot be passed on: it is not UTF-8"),
             ("/page", "what 127.0.0.1 replied cannot be passed on: `ToUserName` is not what it should be"),
             ("/refuses", "127.0.0.1 answered 403 instead of a reply"),
+            ("/large", "127.0.0.1 answered with more than 262144 bytes"),
         ] {
             assert_eq!(place.run(&relay(vec![backend(peer.url(path))])).unwrap_err(), told);
+        }
+        for path in ["/bomb", "/deep"] {
+            let error = place.run(&relay(vec![backend(peer.url(path))])).unwrap_err();
+            assert!(error.starts_with("what 127.0.0.1 replied cannot be passed on: "), "{error}");
         }
     }
 
@@ -512,6 +599,12 @@ mod backends {
         let slow = Backend { timeout: Duration::from_millis(100), ..backend(peer.url("/slow")) };
         let gone = backend(format!("http://127.0.0.1:{}/", Peer::start(|_, _| {}).port()));
         let fails = || backend(peer.url("/fails"));
+        let patient = Backend { timeout: LONG, ..slow.clone() };
+        let late = place
+            .within(Duration::from_millis(300), &relay(vec![patient, backend(peer.url("/"))]))
+            .unwrap_err();
+        assert!(late.starts_with("127.0.0.1 did not answer within "), "{late}");
+        assert!(!late.ends_with(" 1.0ms"), "nobody is asked when the time is over: {late}");
         let all = vec![slow, gone, fails(), backend(peer.url("/"))];
         assert_eq!(place.replies(&relay(all)), text("晴"));
         let error = place.run(&relay(vec![fails(), fails()])).unwrap_err();

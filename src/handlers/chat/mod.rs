@@ -19,11 +19,10 @@ use serde_json::{Map, Value};
 
 use self::ask::{Failure, Spoken, Usage};
 use self::history::{History, Turn};
-use super::{Equipment, Handled, HandlerError, Task};
+use super::{Equipment, Handled, HandlerError, Task, said};
 use crate::logging::openid_shown;
-use crate::rules::{Limit, Period, linkless};
+use crate::rules::{Fold, Limit, Period, linkless};
 use crate::secret::{Secret, hide};
-use crate::wechat::message::{Content, Message};
 use crate::wechat::reply::Reply;
 
 /// So long before it is given up an answer is taken as far as it is there; less where there is little time at all.
@@ -131,14 +130,9 @@ fn text(text: String) -> Handled {
     Handled { replies: vec![Reply::text(text)], ..Handled::default() }
 }
 
-/// What a person said in words.
-fn said<'m>(message: &Message<'m>) -> Option<&'m str> {
-    let said = match &message.content {
-        Content::Text { content, .. } => content,
-        Content::Voice { recognition, .. } => recognition,
-        _ => return None,
-    };
-    Some(said.trim()).filter(|said| !said.is_empty())
+/// A word as it is compared: what WeChat understands of a voice has a full stop.
+fn plainly(word: &str) -> String {
+    Fold::On.part(word.trim_end_matches(['。', '.', '！', '!']))
 }
 
 /// One question to a chatbot.
@@ -153,7 +147,7 @@ struct Chat<'c> {
 impl Chat<'_> {
     fn answer(&self, said: &str) -> Result<String, HandlerError> {
         if let Service::OpenAi(model) = &self.profile.service
-            && model.reset_words.iter().any(|word| word.to_lowercase() == said.to_lowercase())
+            && model.reset_words.iter().any(|word| plainly(word) == plainly(said))
         {
             let forgotten = self.history(model).forget();
             return forgotten.map(|()| model.reset_reply.clone()).map_err(|error| self.failed(&error));

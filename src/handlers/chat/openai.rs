@@ -98,6 +98,9 @@ impl Heard {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => self.cut = Some(answer.cut(&error).0),
             }
+            if self.text.len() > MAX_TEXT {
+                forget_thought(&mut self.text);
+            }
             if self.text.len() > MAX_TEXT || total > MAX_STREAM {
                 self.cut = Some("it is too long".to_owned());
             }
@@ -173,10 +176,27 @@ fn push_content(text: &mut String, content: Option<&Value>) {
     }
 }
 
+/// Where a model begins to think, and where it ends to.
+const OPEN: &str = "<think>";
+const CLOSE: &str = "</think>";
+
+/// Takes the thought away that a text begins with; of one that goes on still, what its end is known by stays.
+fn forget_thought(text: &mut String) {
+    let Some((before, thought)) = text.split_once(OPEN) else { return };
+    if !before.trim().is_empty() {
+        return;
+    }
+    *text = if let Some((_, said)) = thought.split_once(CLOSE) {
+        said.to_owned()
+    } else {
+        let far = thought.len().saturating_sub(CLOSE.len());
+        let tail = (far..thought.len()).find_map(|at| thought.get(at..)).unwrap_or_default();
+        format!("{OPEN}{tail}")
+    };
+}
+
 /// The text without what the model thought before it spoke.
 fn thoughtless(text: &str) -> String {
-    const OPEN: &str = "<think>";
-    const CLOSE: &str = "</think>";
     // Some servers keep the first mark to themselves.
     let mut rest = match (text.find(OPEN), text.find(CLOSE)) {
         (open, Some(close)) if open.is_none_or(|open| close < open) => &text[close + CLOSE.len()..],
@@ -185,7 +205,15 @@ fn thoughtless(text: &str) -> String {
     let mut said = String::with_capacity(rest.len());
     while let Some((before, thought)) = rest.split_once(OPEN) {
         said.push_str(before);
-        rest = thought.split_once(CLOSE).map_or("", |(_, behind)| behind);
+        rest = match thought.split_once(CLOSE) {
+            Some((_, behind)) => behind,
+            None if said.trim().is_empty() => "",
+            // It speaks of the mark.
+            None => {
+                said.push_str(OPEN);
+                thought
+            }
+        };
     }
     said.push_str(rest);
     said.trim_start().to_owned()
@@ -291,12 +319,30 @@ mod tests {
     }
 
     #[test]
+    fn a_long_thought_takes_no_room() {
+        let mut text = String::new();
+        for piece in ["<think>".to_owned(), "嗯".repeat(MAX_TEXT), "好".repeat(MAX_TEXT), "</thi".to_owned()]
+        {
+            text.push_str(&piece);
+            forget_thought(&mut text);
+            assert!(text.len() < 20, "{text}");
+        }
+        text.push_str("nk>你好");
+        forget_thought(&mut text);
+        assert_eq!(text, "你好");
+        forget_thought(&mut text);
+        assert_eq!(text, "你好");
+    }
+
+    #[test]
     fn what_a_model_thinks_is_not_what_it_says() {
         for (text, said) in [
             ("<think>嗯…</think>\n\n你好", "你好"),
             ("嗯…</think>你好", "你好"),
             ("你<think>a</think>好<think>b</think>", "你好"),
             ("<think>没想完", ""),
+            ("用 `<think>` 和 `<think>` 开头", "用 `<think>` 和 `<think>` 开头"),
+            ("<think>a</think>`<think>` 是", "`<think>` 是"),
             ("a < b", "a < b"),
         ] {
             assert_eq!(thoughtless(text), said);

@@ -333,6 +333,24 @@ mod tests {
         assert!(plain(&"- ".repeat(3000)).len() < 100_000);
     }
 
+    #[test]
+    fn a_text_made_to_hurt_is_shown_as_well() {
+        for piece in [
+            "[", "![", "*", "**a *", "_a__", "`", "``` ", "<", "<a ", "<!--", "&", "- ", "1. ", "> - ", "|",
+            "|-|\n", "\\", "[a](", "[a]: b\n", "[a][", "~~", "<div>\n", "* * ", "\t", "a\n=", "&#x",
+            "<b><!--", "((", "[[](",
+        ] {
+            let text = piece.repeat((32 << 10) / piece.len());
+            let shown = std::thread::Builder::new()
+                .stack_size(256 << 10)
+                .spawn(move || plain(&text).len())
+                .expect("a thread")
+                .join()
+                .unwrap_or_else(|_| panic!("{piece}"));
+            assert!(shown <= 12 * (32 << 10), "{piece}: {shown}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_it_panic_or_grow_without_bound(

@@ -11,6 +11,7 @@ use super::*;
 use crate::rules::{Captures, Handler, NoLibrary, Session, Zone};
 use crate::store::Store;
 use crate::store::sqlite::{Journal, Sqlite};
+use crate::wechat::message::Message;
 use crate::wechat::xml;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -115,8 +116,11 @@ fn stream_head(stream: &mut TcpStream) {
 
 /// Streams a whole answer.
 fn streams(stream: &mut TcpStream, text: &str) {
+    streams_raw(stream, &format!(": keep-alive\n\n{}{END}", chunk(text)));
+}
+
+fn streams_raw(stream: &mut TcpStream, all: &str) {
     stream_head(stream);
-    let all = format!(": keep-alive\n\n{}{END}", chunk(text));
     // Cut within letters and lines; who has heard enough may have gone.
     for piece in all.as_bytes().chunks(7) {
         let _ = stream.write_all(piece);
@@ -157,6 +161,16 @@ fn a_text_is_answered_as_wechat_shows_it() {
     let mut kept = Bot::new(peer.url("/v1"));
     kept.profile.markdown = Markdown::Keep;
     assert!(kept.says("oUser", "你好").unwrap().starts_with("**你好**，[看]("));
+}
+
+#[test]
+fn a_model_may_think_for_long_before_it_speaks() {
+    let peer = Peer::start(|_, stream| {
+        let thoughts = (0..60).map(|_| chunk(&"嗯".repeat(500))).collect::<String>();
+        let (open, close) = (chunk("<think>"), chunk("</think>你好"));
+        streams_raw(stream, &format!("{open}{thoughts}{close}{END}"));
+    });
+    assert_eq!(Bot::new(peer.url("")).says("oUser", "你好").unwrap(), "你好");
 }
 
 #[test]
@@ -356,6 +370,8 @@ fn who_asks_too_often_is_told_so_and_the_server_is_not_asked() {
         assert_eq!(answers, ["好", "好", "够了", "好", "够了"]);
         assert_eq!(count.load(Ordering::SeqCst), 3);
         assert_eq!(bot.says("oA", "/reset").unwrap(), "重来", "that asks nobody");
+        let voice = "<MediaId>m</MediaId><Recognition>／Reset。</Recognition>";
+        assert_eq!(bot.hears("oA", "voice", voice, LONG).unwrap(), ["重来"]);
     }
 }
 
