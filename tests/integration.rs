@@ -22,6 +22,7 @@ mod limits;
 mod logging;
 mod media_files;
 mod menu;
+mod outside;
 mod overload;
 mod programs;
 mod read_back;

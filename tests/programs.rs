@@ -56,6 +56,16 @@ fn a_program_has_its_own_three_descriptors_and_no_others() {
 }
 
 #[test]
+fn a_programs_environment_holds_nothing_of_the_request_or_the_server() {
+    for door in Door::open_ones([Door::ApacheCgi, Door::NginxUnix, Door::ApacheFcgid]) {
+        let names = r#"env | grep -v ^WX_ | cut -d= -f1 | sort | tr "\n" " ""#;
+        let site = Site::behind(door).with_config(&program(names)).open();
+        // Its shell sets the second.
+        site.receives(&wechat().says("x")).replies("PATH PWD");
+    }
+}
+
+#[test]
 fn a_program_may_open_as_many_files_as_we_could_when_we_were_started() {
     for door in Door::open_ones([Door::NginxUnix]) {
         let site = Site::behind(door)

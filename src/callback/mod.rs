@@ -249,7 +249,9 @@ impl<'g> Guarding<'g> {
     /// For a person who wants to know.
     fn of(terms: &'g Terms, message: &'g Message<'g>, means: &'g dyn Means, session: &'g Session) -> Self {
         let (app_id, deadline) = (terms.app_id.as_deref(), Instant::now() + terms.deadline);
+        // Once all guards were asked, rules without any have time to answer still.
         let until = means.until();
+        let until = until.checked_sub(terms.deadline / 10).unwrap_or(until);
         Self(means.equipment().map(|equipment| Guards {
             equipment,
             message,
