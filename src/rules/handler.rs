@@ -119,7 +119,7 @@ pub struct Http {
 pub struct Cache {
     /// How long.
     pub life: Duration,
-    /// What is alike; without it: the same text for the same rule.
+    /// What is alike; without it: the same words, or menu key, for the same rule.
     pub key: Option<Template>,
 }
 

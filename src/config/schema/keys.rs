@@ -364,7 +364,11 @@ static HTTP: Group = Group {
                 Kind::Duration,
                 "Its answers serve again for so long; 1 s to 30 days, default: never",
             ),
-            key("cache_key", Kind::Template, "For what is the same by this; default: the rule and the text"),
+            key(
+                "cache_key",
+                Kind::Template,
+                "For what is the same by this; default: the rule and what was said or clicked",
+            ),
         ],
     )
 };
