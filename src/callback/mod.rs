@@ -27,7 +27,8 @@ pub use crate::delivery::SUCCESS;
 pub use words::{Incoming, incoming};
 
 use crate::clock::unix_seconds;
-use crate::delivery::{Answer, DeliverySettings, Order, Trigger, key_of};
+use crate::config::DeliverySettings;
+use crate::delivery::{Answer, Order, Trigger, key_of};
 use crate::handlers::{Guards, Handled, Said as GuardSaid, Task};
 use crate::http::{Request, Response};
 use crate::logging::{address_shown, openid_shown, shown};

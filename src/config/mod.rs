@@ -36,7 +36,6 @@ use toml::de::DeTable;
 
 use crate::api::ApiSettings;
 use crate::api::who::AccountKind;
-use crate::delivery::DeliverySettings;
 use crate::handlers::chat::Chats;
 use crate::logging::{self, RotatingFile};
 use crate::rules::{Fold, Rules, Tables, Zone};
@@ -45,6 +44,7 @@ use crate::wechat::crypto::AesKey;
 use crate::wechat::menu::Menus;
 use crate::wechat::mode::AcceptedMode;
 use condition::{Customs, read_fold};
+pub use delivery::DeliverySettings;
 use fault::Fault;
 use include::{Further, Included};
 use load::Stamp;

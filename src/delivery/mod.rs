@@ -13,7 +13,6 @@ mod order;
 mod outbox;
 mod owed;
 mod record;
-mod settings;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -28,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::ApiError;
 use crate::chance::random;
 use crate::clock::unix_seconds;
+use crate::config::DeliverySettings;
 use crate::rules::Late;
 use crate::store::{Claim, Holder, Lease, REPEATED_WITHIN, Store, StoreError};
 use crate::wechat::errcode::Class;
@@ -37,7 +37,6 @@ use clerk::{Board, Job};
 pub use order::{Answer, Order, SUCCESS, Trigger, key_of};
 use outbox::{First, Outbox};
 use owed::Owed;
-pub use settings::DeliverySettings;
 
 /// A process that was not heard of for so long has died, and its messages with it.
 const CLAIM: Duration = Duration::from_secs(15);
