@@ -142,12 +142,12 @@ fn expected_text(name: &str, text: &str) -> String {
     let (kept, left) = match name {
         "2047 bytes" | "2047 bytes of Chinese" | "a link at the end" => return text.to_owned(),
         "2048 bytes" | "a link across the end" | "a link before the end" | "an emoji across the end" => {
-            (1847, 1)
+            (1998, 1)
         }
-        "5000 bytes" | "a link's tag across the end" => (1847, 2),
-        // 615 characters of three bytes.
-        "2049 bytes of Chinese" => (1845, 1),
-        "5001 bytes of Chinese" => (1845, 2),
+        "5000 bytes" | "a link's tag across the end" => (1998, 2),
+        // 666 characters of three bytes.
+        "2049 bytes of Chinese" => (1998, 1),
+        "5001 bytes of Chinese" => (1998, 2),
         other => panic!("nothing is expected of `{other}`"),
     };
     format!("{}\n（还有 {left} 条，回复“继续”查看）", &text[..kept])
