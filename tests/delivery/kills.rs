@@ -150,8 +150,7 @@ fn a_killed_responder_loses_nobody() {
     // Worked out and not fetched yet.
     let done = User::new("done", site.port());
     assert_eq!(done.asks("done").as_deref(), Some(WAITING));
-    wait_until("it is done", || workshop.count("ends", "done") == 1);
-    thread::sleep(Duration::from_millis(500));
+    wait_until("it is done", || site.logs().contains("wait to be fetched"));
     let users = words.map(|word| User::new(word, site.port()));
     let asked: Vec<_> = users.iter().zip(words).map(|(user, word)| in_background(user, word)).collect();
     for word in words {
