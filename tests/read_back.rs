@@ -403,7 +403,8 @@ fn libfcgi_reads_what_the_program_echoes() {
     let texts = (nasty_id(), 1..40_usize);
     let config = ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() };
     let result = proptest::test_runner::TestRunner::new(config).run(&texts, |(text, times)| {
-        let text = text.repeat(times);
+        // As an `echostr` they have twelve bytes a character at most: what a request may say of itself.
+        let text: String = text.repeat(times).chars().take(1000).collect();
         let answer = site.receives(&wechat.verifies(&text));
         prop_assert_eq!(answer.status, 200);
         prop_assert!(answer.body == text.as_bytes(), "{} for {:?}", answer, text);
@@ -415,7 +416,10 @@ fn libfcgi_reads_what_the_program_echoes() {
             Document::parse(&reply).map_err(|error| TestCaseError::fail(format!("{error}: {reply}")))?;
         let mut lines = Vec::new();
         lines_in(document.root_element(), "", &mut lines);
-        prop_assert!(lines.contains(&format!("Content = {content}")), "{}: {:?}", reply, content);
+        // What could be a user's own link has a wide bracket.
+        let wide = |text: &str| text.replace('<', "＜");
+        let expected = wide(&format!("Content = {content}"));
+        prop_assert!(lines.iter().any(|line| wide(line) == expected), "{}: {:?}", reply, content);
         Ok(())
     });
     result.unwrap_or_else(|error| panic!("{error}"));

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::server::{RedisServer, store_at};
-use crate::support::{PATIENCE, available, repository};
+use crate::support::{PATIENCE, available, repository, wait_until};
 use wxcgi::store::{Claim, Holder};
 
 /// The block of the section about the store in this language (`text`, `toml`).
@@ -37,6 +37,8 @@ fn it_serves_as_it_is_written_there() {
     assert_eq!(other.claim("1", Holder([2; 16]), life, life).unwrap(), Claim::Running { attempt: 2 });
     assert!(one.finish("1", Holder([1; 16]), b"answer", life).unwrap());
     server.restart();
+    // It asks who we are before it says that it is still reading what it had.
+    wait_until("Redis has read its data", || other.get("1").is_ok());
     let answered = Claim::Answered { answer: b"answer".to_vec(), attempt: 3 };
     assert_eq!(other.claim("1", Holder([2; 16]), life, life).unwrap(), answered);
 }
