@@ -26,6 +26,9 @@ when.text = "抽奖"
 limit = { all = 1, per = "1h" }
 reply = "中了"
 on_error = "请再试"
+[[rule]]
+when.text = "两句"
+reply = ["一", "二"]
 [default]
 reply = "听不懂"
 "#;
@@ -186,4 +189,18 @@ fn what_was_before_is_there_again() {
 fn what_cannot_be_counted_is_not_given() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(say(&open(folder.path(), Write::Never), 1, "抽奖"), "请再试");
+}
+
+#[test]
+fn what_waits_for_a_user_is_not_denied_when_it_cannot_be_looked_up_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = open(folder.path(), at_once());
+    assert!(say(&app, 1, "两句").starts_with("一\n"));
+    let (let_go, write) = gate();
+    let late = hasty(folder.path(), write);
+    assert_eq!(say(&late, 2, "继续"), "还在想，稍后回复“继续”取答案");
+    drop(let_go);
+    drop(late);
+    Account::finish(|| {});
+    assert_eq!([say(&app, 3, "继续"), say(&app, 4, "继续")], ["二", "听不懂"]);
 }

@@ -15,7 +15,7 @@ mod tokens;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -52,12 +52,20 @@ struct State {
     errcodes_as_texts: bool,
     seen: Vec<Seen>,
     /// Texts of customer-service messages, and to whom.
-    texts: Vec<(String, String)>,
+    texts: Vec<Text>,
     troubles: VecDeque<(String, Trouble)>,
     /// Answers to this path wait.
     held: Option<String>,
     shut_out: bool,
     ended: bool,
+}
+
+/// A customer-service message that was taken.
+#[derive(Debug)]
+struct Text {
+    user: String,
+    content: String,
+    time: Instant,
 }
 
 /// A request that came.
@@ -198,7 +206,14 @@ impl FakeWechat {
 
     /// The texts of all customer-service messages to a user that it has taken, in their order.
     pub(crate) fn texts_to(&self, user: &str) -> Vec<String> {
-        self.shared.state().texts.iter().filter(|(to, _)| to == user).map(|(_, text)| text.clone()).collect()
+        self.timed_texts_to(user).into_iter().map(|(_, text)| text).collect()
+    }
+
+    /// The same, and when each of them was taken.
+    pub(crate) fn timed_texts_to(&self, user: &str) -> Vec<(Instant, String)> {
+        let state = self.shared.state();
+        let texts = state.texts.iter().filter(|text| text.user == user);
+        texts.map(|text| (text.time, text.content.clone())).collect()
     }
 
     /// All access_tokens that it has handed out, of any kind.
@@ -333,7 +348,8 @@ impl State {
         if seen.path == "/cgi-bin/message/custom/send" {
             let message = seen.json()?;
             let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
-            self.texts.extend(text(&message["touser"]).zip(text(&message["text"]["content"])));
+            let parts = text(&message["touser"]).zip(text(&message["text"]["content"]));
+            self.texts.extend(parts.map(|(user, content)| Text { user, content, time: Instant::now() }));
         }
         Ok(answered)
     }
