@@ -57,7 +57,7 @@ const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(1)];
 /// A piece of a long text has at least so much of it, however long the line is that says how many follow, bytes.
 const MIN_PIECE: usize = 1024;
-/// One process at a time looks after messages of others that have died. It is given up for dead after so long.
+/// One process looks after a message of one that has died. It is given up for dead itself after so long.
 const LOOKING: Duration = Duration::from_secs(60);
 
 /// Through what answers leave.
@@ -535,30 +535,28 @@ impl Desk {
     fn look_after_late(&self) -> Result<(), String> {
         let store = self.office.store()?;
         let holder = Holder(random().map_err(words)?);
-        let looked = self.look_after_owed(&*store, holder);
-        store.release("owed", holder).map_err(words)?;
-        looked
-    }
-
-    fn look_after_owed(&self, store: &dyn Store, holder: Holder) -> Result<(), String> {
-        let orders = self.owed(store).orders().map_err(words)?;
+        let orders = self.owed(&*store).orders().map_err(words)?;
         for order in orders.iter().filter(|order| !self.board.has_job(&order.message)) {
-            match look(store, order)? {
+            match look(&*store, order)? {
                 Claim::Running { .. } => {}
-                Claim::Lost { .. } => {
-                    let lease = store.lease("owed", holder, LOOKING).map_err(words)?;
-                    if !matches!(lease, Lease::Held { .. }) {
-                        return Ok(());
-                    }
-                    // Others may have seen to it before.
-                    if self.owed(store).has(order).map_err(words)? {
-                        self.take_over(store, order)?;
-                    }
-                }
-                Claim::Yours | Claim::Answered { .. } => self.owed(store).remove(order).map_err(words)?,
+                Claim::Lost { .. } => self.look_after_lost(&*store, order, holder)?,
+                Claim::Yours | Claim::Answered { .. } => self.owed(&*store).remove(order).map_err(words)?,
             }
         }
         Ok(())
+    }
+
+    /// Looks after one of them, unless others do.
+    fn look_after_lost(&self, store: &dyn Store, order: &Order, holder: Holder) -> Result<(), String> {
+        let lease = format!("owed/{}", order.message);
+        if !matches!(store.lease(&lease, holder, LOOKING).map_err(words)?, Lease::Held { .. }) {
+            return Ok(());
+        }
+        // Others may have seen to it before.
+        if self.owed(store).has(order).map_err(words)? {
+            self.take_over(store, order)?;
+        }
+        store.release(&lease, holder).map_err(words)
     }
 
     /// Pushes what is left of a message whose process has died.
