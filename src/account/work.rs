@@ -241,10 +241,14 @@ impl Means for WorkMeans {
     }
 
     fn fetch(&self, order: &Order) -> Result<Option<Answer>, String> {
-        let piece = self.work.desk.fetch(order)?;
-        if piece.is_some() && !self.claim() {
-            // Its user was told something else.
-            self.work.desk.put_back(order)?;
+        let piece = self.work.desk.fetch(order, self.until)?;
+        if piece.is_some() {
+            if self.claim() {
+                self.work.desk.confirm(order.clone());
+            } else {
+                // Its user was told something else.
+                self.work.desk.put_back(order)?;
+            }
         }
         Ok(piece)
     }

@@ -57,6 +57,9 @@ const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(1)];
 /// A piece of a long text has at least so much of it, however long the line is that says how many follow, bytes.
 const MIN_PIECE: usize = 1024;
+/// A user who asks twice in a row is answered when it is known whether he had what he asked for first: it is looked again
+/// after so long.
+const UNCERTAIN: Duration = Duration::from_millis(50);
 /// One process looks after a message of one that has died. It is given up for dead itself after so long.
 const LOOKING: Duration = Duration::from_secs(60);
 
@@ -386,7 +389,7 @@ impl Desk {
         let store = self.office.store()?;
         for (number, piece) in pieces.iter().enumerate() {
             let is_open = seconds_since(order.time) < window.as_secs();
-            let counted = store.count(&format!("pushed/{}", order.message), limit, window).map_err(words)?;
+            let counted = store.count(&pushed(order), limit, window).map_err(words)?;
             if !is_open || counted.is_none() {
                 log::warn!(
                     target: "delivery", "{}: WeChat takes {limit} customer-service messages within {} s; {} piece(s) wait to be fetched",
@@ -491,18 +494,24 @@ impl Desk {
         may && is_refused().is_none()
     }
 
-    /// The piece of his outbox that a user asks for by `message`; `None` if there is nothing.
+    /// The piece of his outbox that a user asks for by `message`; `None` if there is nothing. It is to be confirmed or put
+    /// back; whether the one before it was, is waited for until the point in time `until`.
     ///
     /// # Errors
     ///
     /// In words for the log, if it cannot be found out.
-    pub fn fetch(&self, order: &Order) -> Result<Option<Answer>, String> {
+    pub fn fetch(&self, order: &Order, until: Instant) -> Result<Option<Answer>, String> {
         let store = self.office.store()?;
         let outbox = self.outbox(&*store, order);
         loop {
             let reply = match outbox.take(&order.message).map_err(words)? {
                 First::Nothing => return Ok(None),
                 First::Piece(piece) => self.with_notice(piece.reply, piece.left),
+                First::Uncertain if Instant::now() < until => {
+                    thread::sleep(UNCERTAIN);
+                    continue;
+                }
+                First::Uncertain => Reply::text(&self.settings.waiting_text),
                 First::Promised(promised) if self.is_running(&*store, &promised)? => {
                     Reply::text(&self.settings.waiting_text)
                 }
@@ -518,6 +527,19 @@ impl Desk {
             };
             return Ok(Some(order.answer(Some(&reply))));
         }
+    }
+
+    /// Has it noted that its user has what [`Desk::fetch`] has taken out for an order.
+    pub fn confirm(self: &Arc<Self>, order: Order) {
+        let desk = Arc::clone(self);
+        self.office.run_errand(Box::new(move || {
+            let confirm = |store: &dyn Store| desk.outbox(store, &order).confirm(&order.message);
+            let confirmed = desk.office.store().and_then(|store| confirm(&*store).map_err(words));
+            if let Err(why) = confirmed {
+                // He may get it twice.
+                log::error!(target: "delivery", "{why}");
+            }
+        }));
     }
 
     /// Puts back what [`Desk::fetch`] has taken out for an order: its user did not get it.
@@ -565,13 +587,24 @@ impl Desk {
             // One of WeChat's attempts will decide.
             None => Ok(()),
             Some(Decision { given_up: Some(Way::Push), .. }) => {
-                let left = self.outbox(store, order).pieces(&order.message).map_err(words)?;
-                let left = if left.is_empty() { order.on_error.clone().into_iter().collect() } else { left };
+                let mut left = self.outbox(store, order).pieces(&order.message).map_err(words)?;
+                if left.is_empty() && Self::is_pushed(store, order)? {
+                    return self.owed(store).remove(order).map_err(words);
+                }
+                if left.is_empty() {
+                    left.extend(order.on_error.clone());
+                }
                 log::error!(target: "delivery", "{}: who worked on it has died", order.met);
                 self.deliver(order, &left, Way::Push)
             }
             Some(_) => self.owed(store).remove(order).map_err(words),
         }
+    }
+
+    /// Whether something was pushed for a message; may count as a push itself.
+    fn is_pushed(store: &dyn Store, order: &Order) -> Result<bool, String> {
+        let (_, window) = order.trigger.quota();
+        Ok(store.count(&pushed(order), 1, window).map_err(words)?.is_none())
     }
 
     fn is_running(&self, store: &dyn Store, order: &Order) -> Result<bool, String> {
@@ -688,6 +721,11 @@ fn decide(store: &dyn Store, message: &str, ours: &Decision) -> Result<Decision,
 
 fn key_of_decision(message: &str) -> String {
     format!("answer/{message}")
+}
+
+/// How many customer-service messages were sent for a message.
+fn pushed(order: &Order) -> String {
+    format!("pushed/{}", order.message)
 }
 
 fn no_push(user: &str) -> String {

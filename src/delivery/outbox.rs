@@ -19,6 +19,8 @@ use crate::wechat::reply::Reply;
 const MAX_ENTRIES: usize = 32;
 /// Pieces that are kept for WeChat's repeats at most.
 const MAX_GIVEN: usize = 16;
+/// Whoever takes a piece knows within so long, in seconds, whether its user has it; or has died.
+const CERTAIN_AFTER: u64 = 10;
 
 /// The outbox of one user.
 pub(super) struct Outbox<'s> {
@@ -50,7 +52,10 @@ struct Entry {
 struct Given {
     message: String,
     piece: Piece,
-    until: u64,
+    /// When, in Unix seconds.
+    time: u64,
+    /// Its user has it, or WeChat will ask for it again.
+    is_certain: bool,
 }
 
 /// A piece of an outbox.
@@ -67,6 +72,8 @@ pub(super) enum First {
     Piece(Piece),
     /// An answer that is still being worked out.
     Promised(Box<Order>),
+    /// It is not certain yet whether the user has the piece before.
+    Uncertain,
     /// Nothing.
     Nothing,
 }
@@ -137,20 +144,38 @@ impl<'s> Outbox<'s> {
 
     /// Puts the piece back in its place that a message has taken out: its user did not get it.
     pub(super) fn put_back(&self, message: &str) -> Result<(), StoreError> {
-        self.change(|record, now| {
-            let Some(place) = record.given.iter().position(|given| given.message == message) else {
-                return Change::None(());
-            };
-            let given = record.given.remove(place);
-            let entry = Entry {
-                // The rest of what it came from may lie behind it, as an entry of its own.
-                message: String::new(),
-                promised: None,
-                pieces: VecDeque::from([given.piece.reply]),
-                until: self.end(now),
-            };
-            record.entries.insert(0, entry);
-            Change::Keep(())
+        self.change(|record, now| match record.given.iter().position(|given| given.message == message) {
+            Some(place) if !record.given.get(place).is_none_or(|given| given.is_certain) => {
+                self.put_given_back(record, place, now);
+                Change::Keep(())
+            }
+            _ => Change::None(()),
+        })
+    }
+
+    fn put_given_back(&self, record: &mut Record, place: usize, now: u64) {
+        let given = record.given.remove(place);
+        let entry = Entry {
+            // The rest of what it came from may lie behind it, as an entry of its own.
+            message: String::new(),
+            promised: None,
+            pieces: VecDeque::from([given.piece.reply]),
+            until: self.end(now),
+        };
+        record.entries.insert(0, entry);
+    }
+
+    /// Notes that its user has the piece that a message has taken out.
+    pub(super) fn confirm(&self, message: &str) -> Result<(), StoreError> {
+        self.change(|record, _| {
+            let is_it = |given: &&mut Given| given.message == message && !given.is_certain;
+            match record.given.iter_mut().find(is_it) {
+                Some(given) => {
+                    given.is_certain = true;
+                    Change::Keep(())
+                }
+                None => Change::None(()),
+            }
         })
     }
 
@@ -162,11 +187,19 @@ impl<'s> Outbox<'s> {
         })
     }
 
-    /// Takes the first piece out on behalf of `message`; the same message that asks again gets the same piece.
+    /// Takes the first piece out on behalf of `message`, until that is confirmed or it is put back; the same message that
+    /// asks again gets the same piece.
     pub(super) fn take(&self, message: &str) -> Result<First, StoreError> {
         self.change(|record, now| {
             if let Some(given) = record.given.iter().find(|given| given.message == message) {
                 return Change::None(First::Piece(given.piece.clone()));
+            }
+            while let Some(place) = record.given.iter().position(|given| !given.is_certain) {
+                if record.given.get(place).is_some_and(|given| now < given.time + CERTAIN_AFTER) {
+                    return Change::None(First::Uncertain);
+                }
+                // Who took it out has died.
+                self.put_given_back(record, place, now);
             }
             let Some(first) = record.entries.first_mut() else { return Change::None(First::Nothing) };
             let Some(reply) = first.pieces.pop_front() else {
@@ -176,8 +209,8 @@ impl<'s> Outbox<'s> {
             record.entries.retain(|entry| !entry.is_empty());
             let left = record.entries.iter().map(|entry| entry.pieces.len()).sum();
             let piece = Piece { reply, left };
-            let until = now.saturating_add(REPEATED_WITHIN.as_secs());
-            record.given.push(Given { message: message.to_owned(), piece: piece.clone(), until });
+            let (message, given) = (message.to_owned(), piece.clone());
+            record.given.push(Given { message, piece: given, time: now, is_certain: false });
             Change::Keep(First::Piece(piece))
         })
     }
@@ -191,7 +224,7 @@ impl<'s> Outbox<'s> {
         record::change(self.store, &self.key, life, |record: &mut Record| {
             let now = unix_seconds(SystemTime::now());
             record.entries.retain(|entry| now < entry.until && !entry.is_empty());
-            record.given.retain(|given| now < given.until);
+            record.given.retain(|given| now < given.time + REPEATED_WITHIN.as_secs());
             let changed = change(record, now);
             let too_many = record.entries.len().saturating_sub(MAX_ENTRIES);
             if too_many > 0 {
@@ -238,6 +271,7 @@ mod tests {
             First::Piece(Piece { reply: Reply::Text { content }, left }) => format!("{content} {left}"),
             First::Piece(_) => "another kind".into(),
             First::Promised(order) => format!("promised {}", order.message),
+            First::Uncertain => "uncertain".into(),
             First::Nothing => "nothing".into(),
         }
     }
@@ -248,6 +282,11 @@ mod tests {
         let store = Sqlite::new(folder.path().join("s.db"), Journal::Wal, Duration::from_secs(2), "wx1");
         let outbox = Outbox::of(&store, "o1", DAY);
         let take = |message: &str| said(outbox.take(message).unwrap());
+        let take_surely = |message: &str| {
+            let taken = take(message);
+            outbox.confirm(message).unwrap();
+            taken
+        };
         assert_eq!(take("m0"), "nothing");
         outbox.promise(&order("first")).unwrap();
         outbox.set("second", &[Reply::text("b")]).unwrap();
@@ -255,20 +294,24 @@ mod tests {
         assert_eq!(take("m1"), "promised first");
         outbox.set("first", &[Reply::text("a1"), Reply::text("a2")]).unwrap();
         assert_eq!(take("m2"), "a1 2");
-        assert_eq!(take("m2"), "a1 2");
+        assert_eq!((take("m3").as_str(), take_surely("m2").as_str()), ("uncertain", "a1 2"));
+        outbox.put_back("m2").unwrap();
         assert_eq!(outbox.pieces("first").unwrap(), [Reply::text("a2")]);
-        assert_eq!(take("m3"), "a2 1");
+        assert_eq!(take_surely("m3"), "a2 1");
         assert_eq!(take("m4"), "b 0");
+        assert_eq!((take("m5").as_str(), take_surely("m4").as_str()), ("uncertain", "b 0"));
         assert_eq!((take("m5").as_str(), take("m3").as_str()), ("nothing", "a2 1"));
-        outbox.put_back("m4").unwrap();
+        outbox.set("late", &[Reply::text("l")]).unwrap();
+        assert_eq!(take("m5"), "l 0");
+        outbox.put_back("m5").unwrap();
         outbox.put_back("m0").unwrap();
-        assert_eq!((take("m4").as_str(), take("m5").as_str()), ("b 0", "nothing"));
+        assert_eq!((take_surely("m5").as_str(), take("m6").as_str()), ("l 0", "nothing"));
         outbox.promise(&order("withdrawn")).unwrap();
         outbox.withdraw("withdrawn").unwrap();
         assert_eq!(take("m6"), "nothing");
         outbox.set("come", &[Reply::text("c")]).unwrap();
         outbox.break_promise("come", &[Reply::text("too late")]).unwrap();
-        assert_eq!((take("m7").as_str(), take("m8").as_str()), ("c 0", "nothing"));
+        assert_eq!((take_surely("m7").as_str(), take("m8").as_str()), ("c 0", "nothing"));
         outbox.promise(&order("third")).unwrap();
         outbox.set("third", &[]).unwrap();
         assert_eq!(take("m9"), "nothing");

@@ -262,8 +262,10 @@ fn leave_behind(office: &Stub, order: &Order, way: Way) {
     }
 }
 
-fn fetched(desk: &Desk, asks: &str) -> Option<String> {
-    let piece = desk.fetch(&order(asks, Late::Auto)).unwrap()?;
+fn fetched(desk: &Arc<Desk>, asks: &str) -> Option<String> {
+    let asks = order(asks, Late::Auto);
+    let piece = desk.fetch(&asks, Instant::now() + LONG).unwrap()?;
+    desk.confirm(asks);
     let xml = piece.xml.unwrap();
     let (_, content) = xml.split_once("<Content><![CDATA[").unwrap();
     Some(content.split_once("]]>").unwrap().0.to_owned())
@@ -458,4 +460,20 @@ fn a_text_that_others_follow_leaves_room_to_say_so() {
         }
     }
     assert_eq!(desk.in_pieces(vec![long.clone()]), [long]);
+}
+
+#[test]
+fn what_was_pushed_whole_is_not_followed_by_a_failure() {
+    let (office, pushes) = Stub::office(true);
+    // They were killed when WeChat had taken all and before they could take it off the list.
+    for message in ["said", "silent"] {
+        leave_behind(&office, &order(message, Late::Push), Way::Push);
+    }
+    let said = order("said", Late::Push);
+    assert_eq!(office.shaky().count(&pushed(&said), 5, LONG).unwrap(), Some(1));
+    let desk = desk(&office);
+    desk.look_after_late().unwrap();
+    assert_eq!(pushes.recv_timeout(LONG).unwrap(), "o1: sorry");
+    assert!(pushes.try_recv().is_err());
+    assert!(!Owed::of(&*office.shaky(), LONG).has(&said).unwrap());
 }

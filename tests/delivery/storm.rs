@@ -15,7 +15,7 @@ const KILL_EVERY: Duration = Duration::from_secs(6);
 /// What WeChat shows where nobody answers its third attempt.
 const FAULT: &str = "该公众号提供的服务出现故障，请稍后再试";
 /// What WeChat has taken is noted within so long, even by a machine under far too much load.
-const NOTED_WITHIN: Duration = Duration::from_secs(1);
+const NOTED_WITHIN: Duration = Duration::from_secs(2);
 /// Until a death is found out and told.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -91,7 +91,7 @@ enum End {
 /// answered what the rule says for failures; where its last attempt was just with that process, its user sees the fault.
 fn judge(
     outcome: &Outcome,
-    kills: &[Instant],
+    kills: &[(Instant, Instant)],
     workshop: &Workshop,
     fake: &FakeWechat,
     port: u16,
@@ -103,7 +103,7 @@ fn judge(
     seen.extend(pushed.iter().map(|(_, text)| text.clone()));
     let more = user.asks("继续");
     let is_empty = more.as_deref() == Some(OTHERWISE);
-    let was_killed = |from, until| kills.iter().any(|kill| (from..until).contains(kill));
+    let was_killed = |from, until| kills.iter().any(|(begun, dead)| from < *dead && *begun < until);
     let is_hit = was_killed(outcome.span.0, outcome.span.1);
     let runs = workshop.runs(word);
     let is_right = |answer: &String| *answer == format!("答 {word}");
@@ -150,8 +150,9 @@ fn in_a_storm_each_message_runs_once_and_is_answered_once() {
         }
         while kills.len() < most_kills && next.load(Ordering::Relaxed) < messages {
             thread::sleep(KILL_EVERY);
-            kills.push(Instant::now());
+            let begun = Instant::now();
             site.kill_responder();
+            kills.push((begun, Instant::now()));
             site.start_responder();
         }
     });
