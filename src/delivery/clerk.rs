@@ -18,8 +18,9 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 const GIVING_UP: Duration = Duration::from_micros(500);
 const EARLIEST: Duration = Duration::from_secs(1);
 const FEW: u32 = 50;
-/// So often claims are prolonged.
+/// So often claims are prolonged, and at once those that would be soon.
 const RENEW_EVERY: Duration = Duration::from_secs(CLAIM.as_secs() / 3);
+const SOON: Duration = Duration::from_secs(1);
 /// So often others' late messages are looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(CLAIM.as_secs());
 
@@ -31,7 +32,7 @@ pub(super) struct Board {
     /// Whether others are looked after.
     looks: AtomicBool,
     /// Which rounds are being made.
-    rounds: [AtomicBool; 4],
+    rounds: [AtomicBool; 3],
 }
 
 /// What is done again and again, by one thread at a time.
@@ -39,8 +40,6 @@ pub(super) struct Board {
 pub(super) enum Round {
     /// Asks what other processes have decided.
     Ask,
-    /// Prolongs claims.
-    Renew,
     /// Tells users that somebody is at it.
     Type,
     /// Looks after what others have left that died.
@@ -63,6 +62,21 @@ impl State {
     fn lead(&self) -> Duration {
         let waiting = u32::try_from(self.visits.len()).unwrap_or(u32::MAX);
         if waiting < FEW { Duration::ZERO } else { GIVING_UP.saturating_mul(waiting).min(EARLIEST) }
+    }
+
+    /// When the next claim is to be prolonged.
+    fn next_renewal(&self) -> Option<Instant> {
+        self.jobs.iter().map(|job| job.renewed + RENEW_EVERY).min()
+    }
+
+    /// The jobs whose claims are to be prolonged now, each once.
+    fn take_renewals(&mut self, now: Instant) -> Vec<Claimed> {
+        let due = self.jobs.iter_mut().filter(|job| job.renewed + RENEW_EVERY <= now + SOON);
+        due.map(|job| {
+            job.renewed = now;
+            job.clone()
+        })
+        .collect()
     }
 }
 
@@ -90,6 +104,8 @@ impl fmt::Debug for Visit {
 struct Claimed {
     order: Arc<Order>,
     holder: Holder,
+    /// When its claim began, or was prolonged.
+    renewed: Instant,
     /// Nobody waits for it any longer.
     given_up: Option<Way>,
 }
@@ -133,9 +149,11 @@ impl Board {
     }
 
     pub(super) fn begin_job(board: &Arc<Self>, order: &Arc<Order>, holder: Holder) -> Job {
-        board.state().jobs.push(Claimed { order: Arc::clone(order), holder, given_up: None });
+        let (order, renewed) = (Arc::clone(order), Instant::now());
+        let message = order.message.clone();
+        board.state().jobs.push(Claimed { order, holder, renewed, given_up: None });
         board.changed.notify_all();
-        Job { board: Arc::clone(board), message: order.message.clone() }
+        Job { board: Arc::clone(board), message }
     }
 
     pub(super) fn has_job(&self, message: &str) -> bool {
@@ -185,7 +203,7 @@ impl Board {
             }
             let now = Instant::now();
             let asks = state.visits.iter().any(|visit| visit.is_foreign) && agenda.ask <= now;
-            let renews = !state.jobs.is_empty() && agenda.renew <= now;
+            let renews = state.next_renewal().is_some_and(|next| next <= now);
             let looks = self.looks.load(Ordering::Acquire) && agenda.look <= now;
             let soon = now + state.lead();
             let is_due = state.visits.iter().any(|visit| visit.due <= soon);
@@ -196,8 +214,8 @@ impl Board {
                     std::mem::take(&mut state.visits).into_iter().partition(|it| it.due <= soon);
                 let foreign = waiting.iter().filter(|visit| asks && visit.is_foreign).cloned().collect();
                 state.visits = waiting;
-                let jobs = if renews { state.jobs.clone() } else { Vec::new() };
-                agenda.passed(now, asks, renews, looks);
+                let jobs = if renews { state.take_renewals(now) } else { Vec::new() };
+                agenda.passed(now, asks, looks);
                 return Some(Turn { due, foreign, jobs, looks });
             }
             let next = agenda.next(&state, self.looks.load(Ordering::Acquire), now);
@@ -222,21 +240,17 @@ struct Turn {
 /// When what is done again and again is due.
 struct Agenda {
     ask: Instant,
-    renew: Instant,
     look: Instant,
 }
 
 impl Agenda {
     fn new(now: Instant) -> Self {
-        Self { ask: now, renew: now + RENEW_EVERY, look: now }
+        Self { ask: now, look: now }
     }
 
-    fn passed(&mut self, now: Instant, asks: bool, renews: bool, looks: bool) {
-        for (is_done, time, every) in [
-            (asks, &mut self.ask, ASK_EVERY),
-            (renews, &mut self.renew, RENEW_EVERY),
-            (looks, &mut self.look, LOOK_EVERY),
-        ] {
+    fn passed(&mut self, now: Instant, asks: bool, looks: bool) {
+        for (is_done, time, every) in [(asks, &mut self.ask, ASK_EVERY), (looks, &mut self.look, LOOK_EVERY)]
+        {
             if is_done {
                 *time = now + every;
             }
@@ -247,9 +261,8 @@ impl Agenda {
         let lead = state.lead();
         let visits = state.visits.iter().map(|visit| visit.due.checked_sub(lead).unwrap_or(now));
         let asks = state.visits.iter().any(|visit| visit.is_foreign).then_some(self.ask);
-        let renews = (!state.jobs.is_empty()).then_some(self.renew.max(now));
         let looks = looks.then_some(self.look);
-        visits.chain(asks).chain(renews).chain(looks).min().unwrap_or(now + LOOK_EVERY)
+        visits.chain(asks).chain(state.next_renewal()).chain(looks).min().unwrap_or(now + LOOK_EVERY)
     }
 }
 
@@ -290,7 +303,8 @@ impl Desk {
         }
         let Turn { jobs, foreign, .. } = turn;
         if !jobs.is_empty() {
-            self.make(Round::Renew, move |desk| desk.look_after(&jobs));
+            let desk = Arc::clone(self);
+            self.office.run_errand(Box::new(move || log_failure(desk.look_after(&jobs))));
         }
         if !foreign.is_empty() {
             self.make(Round::Ask, move |desk| foreign.iter().try_for_each(|visit| desk.ask(visit)));
@@ -309,9 +323,7 @@ impl Desk {
         let Some(begun) = begin_round(&self.board, round) else { return };
         let desk = Arc::clone(self);
         self.office.run_errand(Box::new(move || {
-            if let Err(why) = make(&desk) {
-                log::error!(target: "delivery", kind = "clerk"; "{why}");
-            }
+            log_failure(make(&desk));
             drop(begun);
         }));
     }
@@ -349,6 +361,12 @@ impl Desk {
             });
         }
         Ok(())
+    }
+}
+
+fn log_failure(done: Result<(), String>) {
+    if let Err(why) = done {
+        log::error!(target: "delivery", kind = "clerk"; "{why}");
     }
 }
 

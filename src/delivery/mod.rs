@@ -62,6 +62,8 @@ const MIN_PIECE: usize = 1024;
 const UNCERTAIN: Duration = Duration::from_millis(50);
 /// One process looks after a message of one that has died. It is given up for dead itself after so long.
 const LOOKING: Duration = Duration::from_secs(60);
+/// So many threads of a process do so at once: each waits for the store and for WeChat.
+const LOOKERS: usize = 8;
 
 /// Through what answers leave.
 pub trait Office: fmt::Debug + Send + Sync {
@@ -558,14 +560,29 @@ impl Desk {
         let store = self.office.store()?;
         let holder = Holder(random().map_err(words)?);
         let orders = self.owed(&*store).orders().map_err(words)?;
-        for order in orders.iter().filter(|order| !self.board.has_job(&order.message)) {
-            match look(&*store, order)? {
-                Claim::Running { .. } => {}
-                Claim::Lost { .. } => self.look_after_lost(&*store, order, holder)?,
-                Claim::Yours | Claim::Answered { .. } => self.owed(&*store).remove(order).map_err(words)?,
+        let left = Mutex::new(orders.iter().filter(|order| !self.board.has_job(&order.message)));
+        let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let look_after_them = || -> Result<(), String> {
+            while let Some(order) = next() {
+                match look(&*store, order)? {
+                    Claim::Running { .. } => {}
+                    Claim::Lost { .. } => self.look_after_lost(&*store, order, holder)?,
+                    Claim::Yours | Claim::Answered { .. } => {
+                        self.owed(&*store).remove(order).map_err(words)?;
+                    }
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        // A machine that was restarted may have left hundreds.
+        thread::scope(|scope| {
+            let others: Vec<_> =
+                (1..orders.len().min(LOOKERS)).map(|_| scope.spawn(look_after_them)).collect();
+            let looked = look_after_them();
+            let all =
+                others.into_iter().map(|other| other.join().unwrap_or_else(|_| Err("a panic".to_owned())));
+            all.fold(looked, Result::and)
+        })
     }
 
     /// Looks after one of them, unless others do.

@@ -19,7 +19,8 @@ use crate::wechat::reply::Reply;
 const MAX_ENTRIES: usize = 32;
 /// Pieces that are kept for WeChat's repeats at most.
 const MAX_GIVEN: usize = 16;
-/// Whoever takes a piece knows within so long, in seconds, whether its user has it; or has died.
+/// Whoever takes a piece knows within so long, in seconds, whether its user has it. Who has died before that has not
+/// answered, and WeChat asks again for the same message.
 const CERTAIN_AFTER: u64 = 10;
 
 /// The outbox of one user.
@@ -144,25 +145,20 @@ impl<'s> Outbox<'s> {
 
     /// Puts the piece back in its place that a message has taken out: its user did not get it.
     pub(super) fn put_back(&self, message: &str) -> Result<(), StoreError> {
-        self.change(|record, now| match record.given.iter().position(|given| given.message == message) {
-            Some(place) if !record.given.get(place).is_none_or(|given| given.is_certain) => {
-                self.put_given_back(record, place, now);
-                Change::Keep(())
-            }
-            _ => Change::None(()),
+        self.change(|record, now| {
+            let is_it = |given: &Given| given.message == message && !given.is_certain;
+            let Some(place) = record.given.iter().position(is_it) else { return Change::None(()) };
+            let given = record.given.remove(place);
+            let entry = Entry {
+                // The rest of what it came from may lie behind it, as an entry of its own.
+                message: String::new(),
+                promised: None,
+                pieces: VecDeque::from([given.piece.reply]),
+                until: self.end(now),
+            };
+            record.entries.insert(0, entry);
+            Change::Keep(())
         })
-    }
-
-    fn put_given_back(&self, record: &mut Record, place: usize, now: u64) {
-        let given = record.given.remove(place);
-        let entry = Entry {
-            // The rest of what it came from may lie behind it, as an entry of its own.
-            message: String::new(),
-            promised: None,
-            pieces: VecDeque::from([given.piece.reply]),
-            until: self.end(now),
-        };
-        record.entries.insert(0, entry);
     }
 
     /// Notes that its user has the piece that a message has taken out.
@@ -194,12 +190,9 @@ impl<'s> Outbox<'s> {
             if let Some(given) = record.given.iter().find(|given| given.message == message) {
                 return Change::None(First::Piece(given.piece.clone()));
             }
-            while let Some(place) = record.given.iter().position(|given| !given.is_certain) {
-                if record.given.get(place).is_some_and(|given| now < given.time + CERTAIN_AFTER) {
-                    return Change::None(First::Uncertain);
-                }
-                // Who took it out has died.
-                self.put_given_back(record, place, now);
+            let is_uncertain = |given: &Given| !given.is_certain && now < given.time + CERTAIN_AFTER;
+            if record.given.iter().any(is_uncertain) {
+                return Change::None(First::Uncertain);
             }
             let Some(first) = record.entries.first_mut() else { return Change::None(First::Nothing) };
             let Some(reply) = first.pieces.pop_front() else {

@@ -116,9 +116,16 @@ fn judge(
         }
         _ => None,
     };
-    end.filter(|_| is_empty).ok_or_else(|| {
-        format!("{word}: {runs} run(s), {seen:?}, then {more:?}, hit: {is_hit}, {:?}", outcome.span)
-    })
+    let since = |time: Instant| time.duration_since(outcome.span.0);
+    let described = || {
+        let times: Vec<_> = pushed.iter().map(|(time, _)| since(*time)).collect();
+        let kills: Vec<_> = kills.iter().map(|(begun, dead)| (since(*begun), since(*dead))).collect();
+        format!(
+            "{word}: {runs} run(s), {seen:?} within {:?}, pushed after {times:?}, then {more:?}; kills {kills:?}",
+            since(outcome.span.1)
+        )
+    };
+    end.filter(|_| is_empty).ok_or_else(described)
 }
 
 #[test]
