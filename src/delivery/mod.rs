@@ -536,17 +536,22 @@ impl Desk {
         let store = self.office.store()?;
         let holder = Holder(random().map_err(words)?);
         let orders = self.owed(&*store).orders().map_err(words)?;
-        for order in orders.iter().filter(|order| !self.board.has_job(&order.message)) {
-            match look(&*store, order)? {
-                Claim::Running { .. } => {}
-                Claim::Lost { .. } => self.look_after_lost(&*store, order, holder)?,
-                Claim::Yours | Claim::Answered { .. } => self.owed(&*store).remove(order).map_err(words)?,
-            }
-        }
-        Ok(())
+        let mut others = orders.iter().filter(|order| !self.board.has_job(&order.message));
+        others.try_for_each(|order| self.look_after_owed(&*store, order, holder))
     }
 
-    /// Looks after one of them, unless others do.
+    /// Looks after one of them, if its process has died.
+    fn look_after_owed(&self, store: &dyn Store, order: &Order, holder: Holder) -> Result<(), String> {
+        match look(store, order)? {
+            Claim::Running { .. } => Ok(()),
+            Claim::Lost { .. } => self.look_after_lost(store, order, holder),
+            // Its process has not been heard of for so long that the claim was forgotten, as when the machine was off.
+            Claim::Yours if is_to_be_pushed(store, order)? => self.look_after_lost(store, order, holder),
+            Claim::Yours | Claim::Answered { .. } => self.owed(store).remove(order).map_err(words),
+        }
+    }
+
+    /// Looks after one whose process has died, unless others do.
     fn look_after_lost(&self, store: &dyn Store, order: &Order, holder: Holder) -> Result<(), String> {
         let lease = format!("owed/{}", order.message);
         if !matches!(store.lease(&lease, holder, LOOKING).map_err(words)?, Lease::Held { .. }) {
@@ -665,6 +670,11 @@ fn look(store: &dyn Store, order: &Order) -> Result<Claim, String> {
     let nobody = Holder(random().map_err(words)?);
     // Should it be forgotten already, and so ours, it ends at once.
     store.claim(&order.message, nobody, Duration::from_millis(1), REPEATED_WITHIN).map_err(words)
+}
+
+fn is_to_be_pushed(store: &dyn Store, order: &Order) -> Result<bool, String> {
+    let decision = decision(store, &order.message).map_err(words)?;
+    Ok(decision.is_some_and(|decision| decision.given_up == Some(Way::Push)))
 }
 
 fn decision(store: &dyn Store, message: &str) -> Result<Option<Decision>, StoreError> {

@@ -256,6 +256,12 @@ fn leave_behind(office: &Stub, order: &Order, way: Way) {
     while matches!(look(&*store, order).unwrap(), Claim::Running { .. }) {
         thread::yield_now();
     }
+    leave_unclaimed(office, order, way);
+}
+
+/// The same so long ago that the claim was forgotten.
+fn leave_unclaimed(office: &Stub, order: &Order, way: Way) {
+    let store = office.shaky();
     decide(&*store, &order.message, &Decision { answer: order.answer(None), given_up: Some(way) }).unwrap();
     if way == Way::Push {
         Owed::of(&*store, LONG).add(order).unwrap();
@@ -299,6 +305,15 @@ fn a_store_that_fails_halfway_forgets_nobody_who_is_owed_something() {
     desk.look_after_late().unwrap();
     desk.look_after_late().unwrap();
     assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: sorry"; 3]);
+    assert!(Owed::of(&*office.shaky(), LONG).orders().unwrap().is_empty());
+}
+
+#[test]
+fn who_is_owed_something_gets_it_also_where_nobody_looked_before_the_claim_was_forgotten() {
+    let (office, pushes) = Stub::office(true);
+    leave_unclaimed(&office, &order("m", Late::Push), Way::Push);
+    desk(&office).look_after_late().unwrap();
+    assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: sorry"]);
     assert!(Owed::of(&*office.shaky(), LONG).orders().unwrap().is_empty());
 }
 
