@@ -452,6 +452,7 @@ impl Desk {
                 self.outbox(store, order).set(&order.message, pieces.get(number + 1..).unwrap_or_default())
             })?;
         }
+        log::info!(target: "delivery", "{}: pushed", order.met);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::paths::{processes, watchmen, workers};
-use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, wechat};
+use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, logs, wechat};
 use crate::store::RedisServer;
 use crate::support::{Door, FakeWechat, Site, Trouble, WeChat, available, wait_until};
 
@@ -216,17 +216,21 @@ fn a_killed_responder_loses_nobody() {
     }
     site.kill_responder();
     site.start_responder();
+    let mut pushed = 0;
     for ((user, word), asked) in users.iter().zip(words).zip(asked) {
         let answer = match asked.join().expect("an answer") {
             Some(reply) if reply == WAITING => user.fetches_within(FOUND_OUT),
             Some(reply) => reply,
-            None => user.was_pushed(&fake, 1, FOUND_OUT).remove(0),
+            None => {
+                pushed += 1;
+                user.was_pushed(&fake, 1, FOUND_OUT).remove(0)
+            }
         };
         assert_eq!(answer, FAILED, "{word}");
         assert_eq!(workshop.runs(word), 1, "{word}");
     }
-    // What is pushed can be fetched until WeChat has said that it was taken.
-    thread::sleep(Duration::from_secs(1));
+    // What is pushed can be fetched until it is noted that WeChat has taken it.
+    wait_until("it is noted", || logs(&site).matches(": pushed").count() == pushed);
     for (user, word) in users.iter().zip(words) {
         assert_eq!(user.asks("继续").as_deref(), Some(OTHERWISE), "{word}");
     }
@@ -270,9 +274,9 @@ fn a_redis_that_crashes_and_comes_back_loses_nobody() {
             workshop.has_begun(word);
         }
         redis.kill();
-        // One is ready meanwhile, and the others are given up.
+        // One is ready meanwhile, and what was worked out cannot be noted.
         wait_until("one is ready", || workshop.count("ends", "early") == 1);
-        thread::sleep(Duration::from_secs(1));
+        wait_until("the store is missed", || logs(&site).contains("; tried again"));
         redis.start_again();
         for ((user, word), asked) in users.iter().zip(words).zip(asked) {
             let answer = match asked.join().expect("an answer") {

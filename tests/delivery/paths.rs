@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, wechat};
+use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, logs, wechat};
 use crate::support::{
     Delivered, Door, FakeWechat, Keys, Site, Trouble, WeChat, available, element, free_port, wait_until,
 };
@@ -130,8 +130,8 @@ fn several_replies_and_long_texts_are_pushed_in_their_order_where_that_may_be() 
         let pieces = reader.was_pushed(&fake, 5, PATIENCE);
         let start = long_text();
         assert!(start.starts_with(&pieces.join("\n")), "{door:?}: {pieces:?}");
-        // WeChat takes five for a message; what is left waits, the fifth until WeChat has said that it was taken.
-        thread::sleep(Duration::from_secs(1));
+        // WeChat takes five for a message. The fifth waits to be fetched too until it is noted that WeChat has taken it.
+        wait_until("it is noted", || logs(&site).matches(": pushed").count() == 2);
         let mut whole = pieces;
         loop {
             let reply = reader.asks("继续").expect("a reply");
