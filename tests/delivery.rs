@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::support::{APP_ID, APP_SECRET, Delivered, Door, FakeWechat, WeChat, wait_until};
+use crate::support::{APP_ID, APP_SECRET, Delivered, Door, FakeWechat, Site, WeChat, wait_until};
 
 /// What a user is told while his answer is worked out.
 const WAITING: &str = "还在想，稍后回复“继续”取答案";
@@ -100,6 +100,14 @@ fn config(fake: &FakeWechat, account: &str, rules: &str, more: &str) -> String {
 }
 
 const VERIFIED: &str = "verified = true";
+
+/// What the processes of a site have logged, also those that outlive their request.
+fn logs(site: &Site) -> String {
+    let files =
+        fs::read_dir(site.folder().join("log")).expect("our folder").flatten().map(|file| file.path());
+    let files = files.chain([site.folder().join("state/worker.log")]);
+    files.map(|file| String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned()).collect()
+}
 
 /// A user and the web server behind which his account is.
 struct User {

@@ -1,10 +1,12 @@
 //! Joins the parts into one Official Account, from its config, and serves it; takes a changed config.
 
 mod api;
+mod detached;
 mod pool;
 mod status;
 mod tools;
 mod visit;
+mod watchman;
 mod work;
 mod worker;
 
@@ -33,6 +35,7 @@ pub use api::open_api;
 use pool::Pool;
 use status::{About, AboutLog, StatusPage, not_found};
 use tools::Tools;
+pub use watchman::{COMMAND as WATCHMAN_COMMAND, watch_for_cgi};
 use work::Work;
 pub use work::{Surroundings, wait_for_answers};
 pub use worker::{COMMAND as WORKER_COMMAND, work_for_cgi};

@@ -1,6 +1,8 @@
 //! What the answers of an account are worked out by: its store, WeChat's API, its handlers. Each is opened when it is
 //! first needed.
 
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -8,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::api::ApiParts;
 use super::pool::Pool;
+use super::watchman;
 use super::work::Surroundings;
 use crate::api::{Api, ApiError, Call};
-use crate::delivery::Office;
+use crate::delivery::{Office, Order};
 use crate::handlers::Equipment;
 use crate::store::Store;
 use crate::wechat::reply::Reply;
@@ -96,6 +99,10 @@ impl Office for Tools {
         {
             log::debug!(target: "delivery", "{error}");
         }
+    }
+
+    fn watch(&self, order: &Order, worker: &UnixStream) -> io::Result<()> {
+        watchman::appoint(&self.surroundings, order, worker)
     }
 }
 

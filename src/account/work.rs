@@ -130,6 +130,13 @@ impl Work {
         self.desk.work(&Arc::new(order.clone()), holder, visitor, || pending.work_out(order, &job));
     }
 
+    /// Sees to what is left of a message that is to be pushed, now that its process has ended.
+    pub(super) fn settle(&self, order: &Order) {
+        if let Err(why) = self.desk.settle(order) {
+            log::error!(target: "account", "{}: nobody has seen to it: {why}", order.met);
+        }
+    }
+
     /// Sees to it that a call is answered at its deadline.
     fn watch(&self, visit: Arc<Visit>) {
         let watch = self.watch.get_or_init(|| {

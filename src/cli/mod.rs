@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::account::{WORKER_COMMAND, open_api, work_for_cgi};
+use crate::account::{WATCHMAN_COMMAND, WORKER_COMMAND, open_api, watch_for_cgi, work_for_cgi};
 use crate::api::{Api, ApiError};
 use crate::config::Config;
 use crate::config::load::{self, Loaded, Unusable};
@@ -105,6 +105,9 @@ enum Command {
     /// Work a message out for a CGI process, which starts this by itself
     #[command(name = WORKER_COMMAND, hide = true)]
     WorkForCgi,
+    /// See to a message when the process has ended that works it out for a CGI process, which starts this by itself
+    #[command(name = WATCHMAN_COMMAND, hide = true)]
+    WatchForCgi,
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -220,6 +223,7 @@ impl Command {
             Self::Test(args) => test::run(&args),
             Self::Sign(args) => sign::run(&args),
             Self::WorkForCgi => work_for_cgi().map_err(Failure::Failed),
+            Self::WatchForCgi => watch_for_cgi(before_serving).map_err(Failure::Failed),
             Self::Schema => print_line(&format!("{:#}", crate::config::schema())),
             Self::Token(args) => token::run(&args),
             Self::Menu(args) => menu::run(&args),

@@ -333,6 +333,7 @@ impl Desk {
         let store = self.office.store()?;
         let message = &visit.order.message;
         if let Some(decision) = decision(&*store, message).map_err(|error| error.to_string())? {
+            self.have_watched(&visit.order, &decision);
             self.board.serve(message, &again(decision.answer));
         }
         Ok(())

@@ -14,7 +14,7 @@ mod outbox;
 mod owed;
 mod record;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -40,8 +40,8 @@ use owed::Owed;
 
 /// A process that was not heard of for so long has died, and its messages with it.
 const CLAIM: Duration = Duration::from_secs(15);
-/// A decision is kept at least for so long as a handler may take.
-const DECISION: Duration = Duration::from_secs(2 * 60 * 60);
+/// That nobody waits for an answer any longer is kept as long as WeChat lets us write to a user: a machine may be off.
+const DECISION: Duration = Duration::from_secs(48 * 60 * 60);
 /// WeChat's third attempt begins 10 s after the message, whose time is in whole seconds, and is its last.
 const LAST_ATTEMPT_AFTER: u64 = 8;
 /// So many of its attempts may be held.
@@ -64,6 +64,10 @@ const UNCERTAIN: Duration = Duration::from_millis(50);
 const LOOKING: Duration = Duration::from_secs(60);
 /// So many threads of a process do so at once: each waits for the store and for WeChat.
 const LOOKERS: usize = 8;
+/// So long a message is seen to whose process has ended: its claim is lost by then, who else has begun to look after it
+/// and died is given up, and most stores are back.
+const SETTLING: Duration = Duration::from_secs(10 * 60);
+const SETTLE_EVERY: Duration = Duration::from_secs(1);
 
 /// Through what answers leave.
 pub trait Office: fmt::Debug + Send + Sync {
@@ -92,6 +96,13 @@ pub trait Office: fmt::Debug + Send + Sync {
 
     /// Shows the user that an answer is being written, if that can be done.
     fn show_typing(&self, user: &str);
+
+    /// Has a process that outlives this one see to a message when the line to the process has ended that works on it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    fn watch(&self, order: &Order, worker: &UnixStream) -> io::Result<()>;
 }
 
 /// One of WeChat's attempts, which wants an answer.
@@ -152,13 +163,22 @@ pub struct Desk {
     board: Arc<Board>,
     /// Messages that are being worked out here, and whose attempt was answered that they failed.
     failed: Mutex<HashSet<String>>,
+    /// Lines to the processes that work for this one, by their message, until somebody else sees to it. Who has others
+    /// work for it serves one request, and they go with it.
+    lines: Mutex<HashMap<String, Arc<UnixStream>>>,
 }
 
 impl Desk {
     /// A desk; nothing happens before its first message.
     #[must_use]
     pub fn new(settings: DeliverySettings, office: Arc<dyn Office>) -> Arc<Self> {
-        Arc::new(Self { settings, office, board: Arc::default(), failed: Mutex::default() })
+        Arc::new(Self {
+            settings,
+            office,
+            board: Arc::default(),
+            failed: Mutex::default(),
+            lines: Mutex::default(),
+        })
     }
 
     /// Learns that an attempt was answered that its message failed, as there was no time to decide: what is worked out
@@ -171,6 +191,10 @@ impl Desk {
 
     fn failed(&self) -> MutexGuard<'_, HashSet<String>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lines(&self) -> MutexGuard<'_, HashMap<String, Arc<UnixStream>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks after what processes have left that died, from now on. For a process that stays.
@@ -265,14 +289,13 @@ impl Desk {
                 }
             }
             Start::Elsewhere(start) => {
+                let started = start(holder).map(|worker| self.watch_worker(order, holder, worker));
+                // Not before: who gives it up has somebody see to that process.
                 Board::add_visit(self, order, visitor, true);
                 clerk::employ(self);
-                match start(holder) {
-                    Ok(worker) => self.watch_worker(order, holder, worker),
-                    Err(error) => {
-                        log::error!(target: "delivery", "{}: cannot start a process: {error}", order.met);
-                        self.finish(order, holder, order.on_error.clone().into_iter().collect());
-                    }
+                if let Err(error) = started {
+                    log::error!(target: "delivery", "{}: cannot start a process: {error}", order.met);
+                    self.finish(order, holder, order.on_error.clone().into_iter().collect());
                 }
             }
         }
@@ -299,11 +322,13 @@ impl Desk {
     }
 
     /// Hears when the process is done; if it dies before, the message is failed at once.
-    fn watch_worker(self: &Arc<Self>, order: &Arc<Order>, holder: Holder, mut worker: UnixStream) {
-        let (desk, order) = (Arc::clone(self), Arc::clone(order));
+    fn watch_worker(self: &Arc<Self>, order: &Arc<Order>, holder: Holder, worker: UnixStream) {
+        let (desk, order, worker) = (Arc::clone(self), Arc::clone(order), Arc::new(worker));
+        self.lines().insert(order.message.clone(), Arc::clone(&worker));
         let watch = move || {
-            let is_done = matches!(worker.read(&mut [0]), Ok(1));
-            if !is_done {
+            let is_done = matches!((&*worker).read(&mut [0]), Ok(1));
+            let is_ours = || desk.lines().contains_key(&order.message);
+            if !is_done && is_ours() {
                 log::error!(target: "delivery", "{}: the process that worked on it has died", order.met);
                 desk.finish(&order, holder, order.on_error.clone().into_iter().collect());
             }
@@ -312,6 +337,23 @@ impl Desk {
         // Without the thread the clerk finds out by itself, a little later.
         if let Err(error) = thread::Builder::new().name("worker".to_owned()).spawn(watch) {
             log::error!(target: "delivery", "cannot start a thread: {error}");
+        }
+    }
+
+    /// Has somebody see to a message that is to be pushed and that a process of ours works on: when that one dies, we may
+    /// be gone. For who is about to answer its attempt: after that, a web server may end whatever we begin.
+    fn have_watched(&self, order: &Order, decision: &Decision) {
+        if decision.given_up != Some(Way::Push) {
+            return;
+        }
+        // Whoever else is about to answer it waits until that is done.
+        let mut lines = self.lines();
+        let Some(worker) = lines.get(&order.message) else { return };
+        match self.office.watch(order, worker) {
+            Ok(()) => drop(lines.remove(&order.message)),
+            Err(error) => {
+                log::error!(target: "delivery", "{}: nobody watches its process: {error}", order.met);
+            }
         }
     }
 
@@ -415,6 +457,7 @@ impl Desk {
                 self.outbox(store, order).set(&order.message, pieces.get(number + 1..).unwrap_or_default())
             })?;
         }
+        log::info!(target: "delivery", "{}: pushed", order.met);
         Ok(())
     }
 
@@ -422,6 +465,7 @@ impl Desk {
     fn give_up(&self, order: &Order, visitor: &dyn Visitor, is_foreign: bool) -> Result<(), String> {
         let store = self.office.store()?;
         if let Some(decision) = decision(&*store, &order.message).map_err(words)? {
+            self.have_watched(order, &decision);
             visitor.serve(&again(decision.answer));
             return Ok(());
         }
@@ -448,6 +492,7 @@ impl Desk {
         }
         let ours = Decision { answer, given_up: Some(way) };
         let decision = decide(&*store, &order.message, &ours).map_err(words)?;
+        self.have_watched(order, &decision);
         visitor.serve(&decision.answer);
         self.board.note_given_up(&order.message, decision.given_up);
         match way {
@@ -554,6 +599,41 @@ impl Desk {
         self.outbox(&*store, order).put_back(&order.message).map_err(words)
     }
 
+    /// Sees to it that a message that is to be pushed is owed to nobody any more, now that its process has ended, well or
+    /// not. That takes until its claim is lost, and its store is there.
+    ///
+    /// # Errors
+    ///
+    /// In words for the log, if it is owed still after a long time: it is left to whoever comes next.
+    pub fn settle(&self, order: &Order) -> Result<(), String> {
+        // Always the same: what it has begun and could not end, it may go on with.
+        let holder = random().map(Holder).map_err(words)?;
+        let until = Instant::now() + SETTLING;
+        loop {
+            match self.is_settled(order, holder) {
+                Ok(true) => return Ok(()),
+                unsettled if Instant::now() > until => {
+                    return unsettled.and(Err("it takes too long".to_owned()));
+                }
+                Ok(false) => {}
+                Err(why) => {
+                    log::error!(target: "delivery", kind = "settle"; "{}: {why}; tried again", order.met);
+                }
+            }
+            thread::sleep(SETTLE_EVERY);
+        }
+    }
+
+    /// Whether it is owed to nobody any more, after it was looked after.
+    fn is_settled(&self, order: &Order, holder: Holder) -> Result<bool, String> {
+        let store = self.office.store()?;
+        let is_owed = || self.owed(&*store).has(order).map_err(words);
+        if is_owed()? {
+            self.look_after_owed(&*store, order, holder)?;
+        }
+        Ok(!is_owed()?)
+    }
+
     /// Looks after messages that are to be pushed and whose process has died: what it had worked out is pushed, else what
     /// the rule says for failures.
     fn look_after_late(&self) -> Result<(), String> {
@@ -562,22 +642,12 @@ impl Desk {
         let orders = self.owed(&*store).orders().map_err(words)?;
         let left = Mutex::new(orders.iter().filter(|order| !self.board.has_job(&order.message)));
         let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let look_after_them = || -> Result<(), String> {
-            while let Some(order) = next() {
-                match look(&*store, order)? {
-                    Claim::Running { .. } => {}
-                    Claim::Lost { .. } => self.look_after_lost(&*store, order, holder)?,
-                    Claim::Yours | Claim::Answered { .. } => {
-                        self.owed(&*store).remove(order).map_err(words)?;
-                    }
-                }
-            }
-            Ok(())
-        };
+        let look_after_them =
+            || std::iter::from_fn(next).try_for_each(|order| self.look_after_owed(&*store, order, holder));
         // A machine that was restarted may have left hundreds.
         thread::scope(|scope| {
-            let others: Vec<_> =
-                (1..orders.len().min(LOOKERS)).map(|_| scope.spawn(look_after_them)).collect();
+            let spawn = |_| thread::Builder::new().spawn_scoped(scope, look_after_them).ok();
+            let others: Vec<_> = (1..orders.len().min(LOOKERS)).filter_map(spawn).collect();
             let looked = look_after_them();
             let all =
                 others.into_iter().map(|other| other.join().unwrap_or_else(|_| Err("a panic".to_owned())));
@@ -585,7 +655,18 @@ impl Desk {
         })
     }
 
-    /// Looks after one of them, unless others do.
+    /// Looks after one of them, if its process has died.
+    fn look_after_owed(&self, store: &dyn Store, order: &Order, holder: Holder) -> Result<(), String> {
+        match look(store, order)? {
+            Claim::Running { .. } => Ok(()),
+            Claim::Lost { .. } => self.look_after_lost(store, order, holder),
+            // Its process has not been heard of for so long that the claim was forgotten, as when the machine was off.
+            Claim::Yours if is_to_be_pushed(store, order)? => self.look_after_lost(store, order, holder),
+            Claim::Yours | Claim::Answered { .. } => self.owed(store).remove(order).map_err(words),
+        }
+    }
+
+    /// Looks after one whose process has died, unless others do.
     fn look_after_lost(&self, store: &dyn Store, order: &Order, holder: Holder) -> Result<(), String> {
         let lease = format!("owed/{}", order.message);
         if !matches!(store.lease(&lease, holder, LOOKING).map_err(words)?, Lease::Held { .. }) {
@@ -715,6 +796,11 @@ fn look(store: &dyn Store, order: &Order) -> Result<Claim, String> {
     let nobody = Holder(random().map_err(words)?);
     // Should it be forgotten already, and so ours, it ends at once.
     store.claim(&order.message, nobody, Duration::from_millis(1), REPEATED_WITHIN).map_err(words)
+}
+
+fn is_to_be_pushed(store: &dyn Store, order: &Order) -> Result<bool, String> {
+    let decision = decision(store, &order.message).map_err(words)?;
+    Ok(decision.is_some_and(|decision| decision.given_up == Some(Way::Push)))
 }
 
 fn decision(store: &dyn Store, message: &str) -> Result<Option<Decision>, StoreError> {

@@ -1,3 +1,4 @@
+use std::net::Shutdown;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -110,6 +111,8 @@ struct Stub {
     customer: Sender<String>,
     /// A push waits for it.
     lets_push: Mutex<Option<Receiver<()>>>,
+    /// Messages whose processes are watched, or were to be.
+    watched: Mutex<Vec<String>>,
 }
 
 impl Stub {
@@ -118,8 +121,8 @@ impl Stub {
         let (customer, pushes) = channel();
         let store = Mutex::new(Self::open(&folder, "1.db"));
         let has_room = AtomicBool::new(true);
-        let stub = Self { folder, store, may_push, has_room, customer, lets_push: Mutex::default() };
-        (Arc::new(stub), pushes)
+        let (lets_push, watched) = (Mutex::default(), Mutex::default());
+        (Arc::new(Self { folder, store, may_push, has_room, customer, lets_push, watched }), pushes)
     }
 
     fn open(folder: &tempfile::TempDir, name: &str) -> Arc<Shaky> {
@@ -170,6 +173,12 @@ impl Office for Stub {
     }
 
     fn show_typing(&self, _: &str) {}
+
+    fn watch(&self, order: &Order, worker: &UnixStream) -> io::Result<()> {
+        assert!(worker.peer_addr().is_ok());
+        self.watched.lock().unwrap().push(order.message.clone());
+        if self.has_room.load(Ordering::Acquire) { Ok(()) } else { Err(io::ErrorKind::OutOfMemory.into()) }
+    }
 }
 
 /// An attempt that tells what it was answered.
@@ -249,6 +258,12 @@ fn handler(said: &'static str) -> (Start<'static>, Sender<()>) {
     (Start::Here(Box::new(work)), let_go)
 }
 
+/// A process that works a message out, and our end of the line to it.
+fn worker() -> (Start<'static>, UnixStream) {
+    let (theirs, ours) = UnixStream::pair().unwrap();
+    (Start::Elsewhere(Box::new(|_| Ok(theirs))), ours)
+}
+
 /// A message whose process has died and which was given up.
 fn leave_behind(office: &Stub, order: &Order, way: Way) {
     let store = office.shaky();
@@ -256,6 +271,12 @@ fn leave_behind(office: &Stub, order: &Order, way: Way) {
     while matches!(look(&*store, order).unwrap(), Claim::Running { .. }) {
         thread::yield_now();
     }
+    leave_unclaimed(office, order, way);
+}
+
+/// The same so long ago that the claim was forgotten.
+fn leave_unclaimed(office: &Stub, order: &Order, way: Way) {
+    let store = office.shaky();
     decide(&*store, &order.message, &Decision { answer: order.answer(None), given_up: Some(way) }).unwrap();
     if way == Way::Push {
         Owed::of(&*store, LONG).add(order).unwrap();
@@ -302,6 +323,74 @@ fn a_store_that_fails_halfway_forgets_nobody_who_is_owed_something() {
     desk.look_after_late().unwrap();
     assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: sorry"; 3]);
     assert!(Owed::of(&*office.shaky(), LONG).orders().unwrap().is_empty());
+}
+
+#[test]
+fn who_is_owed_something_gets_it_also_where_nobody_looked_before_the_claim_was_forgotten() {
+    let (office, pushes) = Stub::office(true);
+    leave_unclaimed(&office, &order("m", Late::Push), Way::Push);
+    desk(&office).look_after_late().unwrap();
+    assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: sorry"]);
+    assert!(Owed::of(&*office.shaky(), LONG).orders().unwrap().is_empty());
+}
+
+#[test]
+fn who_goes_before_his_worker_has_somebody_else_see_to_what_is_to_be_pushed() {
+    let (office, pushes) = Stub::office(true);
+    let desk = desk(&office);
+    let (visitor, answers) = Caller::waiting(Duration::ZERO);
+    let (start, mut worker) = worker();
+    desk.attend(order("m", Late::Push), &visitor, start);
+    assert_eq!(answers.recv_timeout(LONG).unwrap(), SUCCESS);
+    assert_eq!(*office.watched.lock().unwrap(), ["m"]);
+    // It dies, and nobody is left here who heeds it.
+    worker.shutdown(Shutdown::Write).unwrap();
+    worker.set_read_timeout(Some(LONG)).unwrap();
+    assert_eq!(worker.read(&mut [0]).unwrap(), 0);
+    assert!(pushes.try_recv().is_err());
+    assert_eq!(Owed::of(&*office.shaky(), LONG).orders().unwrap().len(), 1);
+}
+
+#[test]
+fn who_finds_nobody_to_see_to_it_does_so_himself_as_long_as_he_is_there() {
+    let (office, pushes) = Stub::office(true);
+    office.has_room.store(false, Ordering::Release);
+    let desk = desk(&office);
+    let (visitor, answers) = Caller::waiting(Duration::ZERO);
+    let (start, worker) = worker();
+    desk.attend(order("m", Late::Push), &visitor, start);
+    assert_eq!(answers.recv_timeout(LONG).unwrap(), SUCCESS);
+    assert_eq!(*office.watched.lock().unwrap(), ["m"]);
+    drop(worker);
+    assert_eq!(pushes.recv_timeout(LONG).unwrap(), "o1: sorry");
+}
+
+#[test]
+fn what_is_fetched_needs_nobody_who_sees_to_it() {
+    let (office, _) = Stub::office(false);
+    let desk = desk(&office);
+    let (visitor, answers) = Caller::waiting(SOON);
+    let (start, worker) = worker();
+    desk.attend(order("m", Late::Fetch), &visitor, start);
+    assert!(answers.recv_timeout(LONG).unwrap().contains("还在想"));
+    assert!(office.watched.lock().unwrap().is_empty());
+    drop(worker);
+}
+
+#[test]
+fn a_message_whose_process_has_ended_is_settled_once() {
+    let (office, pushes) = Stub::office(true);
+    let desk = desk(&office);
+    let (dead, done, others) =
+        (order("dead", Late::Push), order("done", Late::Push), order("others", Late::Push));
+    for message in [&dead, &others] {
+        leave_behind(&office, message, Way::Push);
+    }
+    for message in [&dead, &done, &dead] {
+        desk.settle(message).unwrap();
+    }
+    assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: sorry"]);
+    assert_eq!(Owed::of(&*office.shaky(), LONG).orders().unwrap(), [others]);
 }
 
 #[test]

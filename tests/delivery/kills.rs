@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::paths::{processes, workers};
-use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config};
+use super::paths::{processes, watchmen, workers};
+use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, logs, wechat};
 use crate::store::RedisServer;
-use crate::support::{Door, FakeWechat, Site, available, wait_until};
+use crate::support::{Door, FakeWechat, Site, Trouble, WeChat, available, wait_until};
 
 /// So long a claim of a dead process holds, and then until it is looked for.
 const FOUND_OUT: Duration = Duration::from_secs(60);
 const SOON: &str = "[server]\ndeadline = \"1s\"";
+const SEND: &str = "/cgi-bin/message/custom/send";
+/// Where each message has a process of its own, and nobody is left when it has ended.
+const CGI: [Door; 3] = [Door::ByHand, Door::ApacheCgi, Door::ApacheCgid];
 
 fn kill(pid: u32) {
     let pid = Pid::from_raw(pid.cast_signed()).expect("a process id");
@@ -81,10 +84,7 @@ fn a_killed_worker_of_a_cgi_process_loses_nobody() {
         return;
     }
     let (workshop, fake) = (Workshop::open(), FakeWechat::start());
-    let rules = workshop.slow_rule("early", 60, "")
-        + &workshop.slow_rule("fetch", 60, "late = \"fetch\"")
-        + &workshop.slow_rule("push", 60, "")
-        + &workshop.slow_rule("quick", 0, "");
+    let rules = workshop.slow_rule("early", 60, "") + &workshop.slow_rule("fetch", 60, "late = \"fetch\"");
     let site = Site::behind(Door::ApacheCgid).with_config(&config(&fake, VERIFIED, &rules, "")).open();
     // While the CGI process waits for it.
     let early = User::new("early", site.port());
@@ -98,20 +98,78 @@ fn a_killed_worker_of_a_cgi_process_loses_nobody() {
     kill_worker(&site);
     assert_eq!(fetch.fetches_within(FOUND_OUT), FAILED);
     assert_eq!(fetch.asks("继续").as_deref(), Some(OTHERWISE));
-    // When the answer was to be pushed: whoever comes next looks after it, once it is sure that the worker has died.
-    let push = User::new("push", site.port());
-    assert_eq!(push.asks("push"), None);
-    kill_worker(&site);
-    let next = User::new("next", site.port());
-    wait_until("the next one looks after it", || {
-        assert_eq!(next.asks("quick").as_deref(), Some("答 quick"));
-        !fake.texts_to(&push.name).is_empty()
-    });
-    assert_eq!(fake.texts_to(&push.name), [FAILED]);
-    for word in ["early", "fetch", "push"] {
+    for word in ["early", "fetch"] {
         assert_eq!(workshop.runs(word), 1, "{word}");
         kill_program(&workshop, word);
     }
+}
+
+/// A user whose only message, `push`, is answered when it is worked out, after so many seconds.
+struct Late {
+    workshop: Workshop,
+    fake: FakeWechat,
+    site: Site,
+    user: User,
+}
+
+impl Late {
+    fn by(door: Door, seconds: u64) -> Self {
+        let (workshop, fake) = (Workshop::open(), FakeWechat::start());
+        let rules = workshop.slow_rule("push", seconds, "");
+        let site = Site::behind(door).with_config(&config(&fake, VERIFIED, &rules, SOON)).open();
+        let user = User::new("push", site.port());
+        Self { workshop, fake, site, user }
+    }
+
+    /// He says it, and WeChat has its answer.
+    #[track_caller]
+    fn is_asked(&self) {
+        let answer = self.site.receives(&wechat().pushes(WeChat::text_of(&self.user.name, "push")));
+        assert_eq!(answer.text(), "success");
+        assert_eq!(watchmen(&self.site).len(), 1);
+    }
+
+    /// What he was pushed when nobody is left who could push anything, and nobody came meanwhile.
+    #[track_caller]
+    fn ends_in(&self) -> Vec<String> {
+        self.user.was_pushed(&self.fake, 1, FOUND_OUT);
+        wait_until("all have ended", || processes(&self.site).is_empty());
+        assert_eq!(self.workshop.runs("push"), 1);
+        self.fake.texts_to(&self.user.name)
+    }
+}
+
+#[test]
+fn a_user_who_waits_for_a_push_hears_of_a_killed_worker_though_nobody_else_comes() {
+    at_each(CGI, |door| {
+        let late = Late::by(door, 60);
+        late.is_asked();
+        kill_worker(&late.site);
+        assert_eq!(late.ends_in(), [FAILED], "{door:?}");
+        kill_program(&late.workshop, "push");
+    });
+}
+
+#[test]
+fn what_a_killed_worker_has_worked_out_is_pushed_though_nobody_else_comes() {
+    at_each(CGI, |door| {
+        let late = Late::by(door, 4);
+        late.fake.troubles(SEND, [Trouble::Hang]);
+        late.is_asked();
+        late.fake.was_called(SEND, 1);
+        kill_worker(&late.site);
+        assert_eq!(late.ends_in(), ["答 push"], "{door:?}");
+    });
+}
+
+#[test]
+fn a_killed_watchman_changes_nothing() {
+    at_each(CGI, |door| {
+        let late = Late::by(door, 4);
+        late.is_asked();
+        watchmen(&late.site).into_iter().for_each(kill);
+        assert_eq!(late.ends_in(), ["答 push"], "{door:?}");
+    });
 }
 
 #[test]
@@ -123,8 +181,8 @@ fn a_killed_cgi_process_leaves_its_worker_at_work() {
         let user = User::new("slow", site.port());
         let asked = in_background(&user, "slow");
         workshop.has_begun("slow");
-        for (process, is_worker) in processes(&site) {
-            if !is_worker {
+        for (process, command) in processes(&site) {
+            if command.is_none() {
                 kill(process);
             }
         }
@@ -158,17 +216,21 @@ fn a_killed_responder_loses_nobody() {
     }
     site.kill_responder();
     site.start_responder();
+    let mut pushed = 0;
     for ((user, word), asked) in users.iter().zip(words).zip(asked) {
         let answer = match asked.join().expect("an answer") {
             Some(reply) if reply == WAITING => user.fetches_within(FOUND_OUT),
             Some(reply) => reply,
-            None => user.was_pushed(&fake, 1, FOUND_OUT).remove(0),
+            None => {
+                pushed += 1;
+                user.was_pushed(&fake, 1, FOUND_OUT).remove(0)
+            }
         };
         assert_eq!(answer, FAILED, "{word}");
         assert_eq!(workshop.runs(word), 1, "{word}");
     }
-    // What is pushed can be fetched until WeChat has said that it was taken.
-    thread::sleep(Duration::from_secs(1));
+    // What is pushed can be fetched until it is noted that WeChat has taken it.
+    wait_until("it is noted", || logs(&site).matches(": pushed").count() == pushed);
     for (user, word) in users.iter().zip(words) {
         assert_eq!(user.asks("继续").as_deref(), Some(OTHERWISE), "{word}");
     }
@@ -212,9 +274,9 @@ fn a_redis_that_crashes_and_comes_back_loses_nobody() {
             workshop.has_begun(word);
         }
         redis.kill();
-        // One is ready meanwhile, and the others are given up.
+        // One is ready meanwhile, and what was worked out cannot be noted.
         wait_until("one is ready", || workshop.count("ends", "early") == 1);
-        thread::sleep(Duration::from_secs(1));
+        wait_until("the store is missed", || logs(&site).contains("; tried again"));
         redis.start_again();
         for ((user, word), asked) in users.iter().zip(words).zip(asked) {
             let answer = match asked.join().expect("an answer") {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, wechat};
+use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, logs, wechat};
 use crate::support::{
     Delivered, Door, FakeWechat, Keys, Site, Trouble, WeChat, available, element, free_port, wait_until,
 };
@@ -130,8 +130,8 @@ fn several_replies_and_long_texts_are_pushed_in_their_order_where_that_may_be() 
         let pieces = reader.was_pushed(&fake, 5, PATIENCE);
         let start = long_text();
         assert!(start.starts_with(&pieces.join("\n")), "{door:?}: {pieces:?}");
-        // WeChat takes five for a message; what is left waits, the fifth until WeChat has said that it was taken.
-        thread::sleep(Duration::from_secs(1));
+        // WeChat takes five for a message. The fifth waits to be fetched too until it is noted that WeChat has taken it.
+        wait_until("it is noted", || logs(&site).matches(": pushed").count() == 2);
         let mut whole = pieces;
         loop {
             let reply = reader.asks("继续").expect("a reply");
@@ -315,24 +315,64 @@ fn an_encrypted_message_gets_its_late_answer_encrypted() {
 
 /// The workers of a site: processes of its program that a CGI process has started.
 pub(super) fn workers(site: &Site) -> Vec<u32> {
-    processes(site).into_iter().filter(|(_, is_worker)| *is_worker).map(|(pid, _)| pid).collect()
+    started_as(site, "work-for-cgi")
 }
 
-/// The processes of the program of a site, and whether each is a worker.
-pub(super) fn processes(site: &Site) -> Vec<(u32, bool)> {
+/// Those that wait for the end of a worker.
+pub(super) fn watchmen(site: &Site) -> Vec<u32> {
+    started_as(site, "watch-for-cgi")
+}
+
+fn started_as(site: &Site, command: &str) -> Vec<u32> {
+    let its = processes(site).into_iter().filter(|(_, its)| its.as_deref() == Some(command));
+    its.map(|(pid, _)| pid).collect()
+}
+
+/// The processes of the program of a site, and the command that each was started with, if any.
+pub(super) fn processes(site: &Site) -> Vec<(u32, Option<String>)> {
     let program = site.folder().join("bin/wxcgi");
     let of_program = |process: &Path| {
         fs::read_link(process.join("exe")).ok().filter(|exe| *exe == program)?;
         let line = fs::read(process.join("cmdline")).ok()?;
-        let is_worker = String::from_utf8_lossy(&line).contains("work-for-cgi");
-        Some((process.file_name()?.to_str()?.parse().ok()?, is_worker))
+        let line = String::from_utf8_lossy(&line);
+        let command = line.split('\0').nth(1).filter(|command| !command.is_empty()).map(ToOwned::to_owned);
+        Some((process.file_name()?.to_str()?.parse().ok()?, command))
     };
     let entries = fs::read_dir("/proc").expect("Linux").flatten();
     entries.filter_map(|entry| of_program(&entry.path())).collect()
 }
 
+/// What the descriptors of a process are, in their order.
+fn descriptors(process: u32) -> Vec<String> {
+    let open = fs::read_dir(format!("/proc/{process}/fd")).expect("it runs").flatten();
+    let mut open: Vec<_> = open
+        .map(|entry| {
+            let number: u32 = entry.file_name().to_string_lossy().parse().expect("a number");
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            (number, target.display().to_string())
+        })
+        .collect();
+    open.sort();
+    open.into_iter().map(|(_, target)| target).collect()
+}
+
+/// Whether a process leads a session.
+fn leads_session(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
+    let session = stat.rsplit_once(") ").expect("a name").1.split(' ').nth(3).map(ToOwned::to_owned);
+    session == Some(process.to_string())
+}
+
+/// Whether a process knows what a web server wanted from a CGI program.
+fn knows_a_request(process: u32) -> bool {
+    let environment = fs::read(format!("/proc/{process}/environ")).expect("it runs");
+    let environment = String::from_utf8_lossy(&environment);
+    assert!(environment.contains("WXCGI_STATE_DIR="), "{environment}");
+    ["REQUEST_METHOD=", "QUERY_STRING=", "GATEWAY_INTERFACE="].iter().any(|name| environment.contains(name))
+}
+
 #[test]
-fn a_worker_outlives_its_request_and_has_nothing_of_it() {
+fn a_worker_and_its_watchman_outlive_their_request_and_have_nothing_of_it() {
     at_each([Door::ApacheCgi, Door::ApacheCgid], |door| {
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let site = open(door, &fake, VERIFIED, &workshop.slow_rule("slow", 5, ""), SOON);
@@ -340,34 +380,29 @@ fn a_worker_outlives_its_request_and_has_nothing_of_it() {
         // The web server has ended the request by then.
         let delivered = user.says("slow");
         assert_eq!((delivered.reply(), delivered.attempts.len()), (None, 1), "{door:?}");
-        let found = workers(&site);
-        assert_eq!(found.len(), 1, "{door:?}");
-        let process = format!("/proc/{}", found[0]);
-        let mut open: Vec<_> = fs::read_dir(format!("{process}/fd"))
-            .expect("it runs")
-            .flatten()
-            .map(|entry| {
-                let target = fs::read_link(entry.path()).unwrap_or_default();
-                (
-                    entry.file_name().to_string_lossy().parse::<u32>().expect("a number"),
-                    target.display().to_string(),
-                )
-            })
-            .collect();
-        open.sort();
-        let targets: Vec<_> = open.iter().map(|(_, target)| target.as_str()).collect();
-        assert!(targets[0].starts_with("socket:"), "{door:?}: {open:?}");
-        assert_eq!(targets[1..3], ["/dev/null", "/dev/null"], "{door:?}: {open:?}");
+        let (worker, watchman) = (workers(&site), watchmen(&site));
+        assert_eq!((worker.len(), watchman.len()), (1, 1), "{door:?}");
+        let (worker, watchman) = (worker[0], watchman[0]);
+        for process in [worker, watchman] {
+            wait_until("it is in a session of its own", || leads_session(process));
+            assert!(!knows_a_request(process), "{door:?}");
+        }
+        let open = descriptors(worker);
+        assert!(open[0].starts_with("socket:"), "{door:?}: {open:?}");
+        assert_eq!(open[1..3], ["/dev/null", "/dev/null"], "{door:?}: {open:?}");
         // What it has opened itself: its store, the pipes to its program.
         let state = site.folder().join("state").display().to_string();
-        let is_own = |target: &&str| {
+        let is_own = |target: &String| {
             target.starts_with(&state) || target.starts_with("pipe:") || target.starts_with("anon_inode:")
         };
-        assert!(targets[3..].iter().all(is_own), "{door:?}: {open:?}");
-        let stat = fs::read_to_string(format!("{process}/stat")).expect("it runs");
-        let session = stat.rsplit_once(") ").expect("a name").1.split(' ').nth(3).map(ToOwned::to_owned);
-        assert_eq!(session, Some(found[0].to_string()), "{door:?}");
+        assert!(open[3..].iter().all(is_own), "{door:?}: {open:?}");
+        // What it was told, and the line to the worker; it opens nothing before that one's end.
+        let open = descriptors(watchman);
+        assert!(open[..2].iter().all(|target| target.starts_with("socket:")), "{door:?}: {open:?}");
+        assert_eq!(open[2..], ["/dev/null"], "{door:?}: {open:?}");
         assert_eq!(user.was_pushed(&fake, 1, PATIENCE), ["答 slow"], "{door:?}");
-        wait_until("it ends", || workers(&site).is_empty());
+        wait_until("they end", || processes(&site).is_empty());
+        assert_eq!(user.was_pushed(&fake, 1, PATIENCE), ["答 slow"], "{door:?}");
+        assert_eq!(workshop.runs("slow"), 1, "{door:?}");
     });
 }
