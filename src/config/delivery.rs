@@ -22,7 +22,7 @@ pub struct DeliverySettings {
     pub hold_budget: u64,
     /// What waits for a user is forgotten after so long. Default 24 h.
     pub keep: Duration,
-    /// So many handlers run at once in a process; others wait for their turn. Default 400.
+    /// So many handlers run at once in a process; others wait for their turn. Default 350.
     pub max_jobs: usize,
 }
 
@@ -42,7 +42,7 @@ impl DeliverySettings {
             fetch_word: word,
             hold_budget: 10,
             keep: Duration::from_secs(24 * 60 * 60),
-            max_jobs: 400,
+            max_jobs: 350,
         }
     }
 

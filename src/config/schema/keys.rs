@@ -441,7 +441,7 @@ static DELIVERY: Group = group(
         key(
             "max_jobs",
             Kind::Whole(1, 10_000),
-            "Handlers that run at once in a process; others wait for their turn; default 400",
+            "Handlers that run at once in a process; others wait for their turn; default 350",
         ),
     ],
 );
