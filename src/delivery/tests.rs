@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 use crate::store::sqlite::{Journal, Sqlite};
-use crate::store::{Piece, Value, Version};
+use crate::store::{Value, Version};
 
 const LONG: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_millis(20);
@@ -85,14 +85,6 @@ impl Store for Shaky {
         keep: Duration,
     ) -> Result<bool, StoreError> {
         self.store.finish(message, holder, answer, keep)
-    }
-
-    fn push(&self, openid: &str, pieces: &[&[u8]], life: Duration) -> Result<u64, StoreError> {
-        self.store.push(openid, pieces, life)
-    }
-
-    fn pop(&self, openid: &str, message: &str) -> Result<Option<Piece>, StoreError> {
-        self.store.pop(openid, message)
     }
 
     fn count(&self, key: &str, limit: u64, window: Duration) -> Result<Option<u64>, StoreError> {

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 use crate::store::sqlite::{Journal, Sqlite};
-use crate::store::{Claim, Holder, Lease, Piece, Store, StoreError, Value, Version};
+use crate::store::{Claim, Holder, Lease, Store, StoreError, Value, Version};
 
 const CONFIG: &str = r#"
 [account]
@@ -106,14 +106,6 @@ impl Store for Slow {
         keep: Duration,
     ) -> Result<bool, StoreError> {
         self.store.finish(message, holder, answer, keep)
-    }
-
-    fn push(&self, openid: &str, pieces: &[&[u8]], life: Duration) -> Result<u64, StoreError> {
-        self.store.push(openid, pieces, life)
-    }
-
-    fn pop(&self, openid: &str, message: &str) -> Result<Option<Piece>, StoreError> {
-        self.store.pop(openid, message)
     }
 
     fn count(&self, key: &str, limit: u64, window: Duration) -> Result<Option<u64>, StoreError> {
