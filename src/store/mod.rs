@@ -5,6 +5,8 @@
 //! itself: everything has a life time.
 
 mod gate;
+#[cfg(test)]
+pub(crate) mod hooked;
 pub mod redis;
 pub mod sqlite;
 
