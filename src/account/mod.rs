@@ -22,7 +22,7 @@ use crate::callback::{Answered, Circumstances, SUCCESS, Terms, answer};
 use crate::chance::random_block;
 use crate::config::Config;
 use crate::config::fault::{PlacedFault, Severity};
-use crate::config::load::{Loaded, Service, Stamp, Unusable, open_for_service};
+use crate::config::load::{Loaded, Service, Stamp, Unusable, folder_of, open_for_service};
 use crate::config::places::{CONFIG_VARIABLE, Origin};
 use crate::gateway::{Application, Responder};
 use crate::handlers::Equipment;
@@ -131,7 +131,7 @@ impl Application for Account {
 /// What the handlers of the config that was read from `path` work with.
 pub(crate) fn equipment(config: &Config, path: &Path) -> Equipment {
     Equipment {
-        folder: path.parent().map(Path::to_owned).unwrap_or_default(),
+        folder: folder_of(path).to_owned(),
         proxy: config.api.proxy.clone(),
         chats: config.chats.clone(),
     }

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::means::Means;
 use crate::clock::unix_seconds;
 use crate::delivery::{Answer, Order, key_of};
-use crate::handlers::Equipment;
-use crate::rules::{Count, Limit, MediaLibrary, Past, Rule, Session, SessionFull, UserMemory};
+use crate::rules::{Count, Limit, Past, Rule, Session, SessionFull, UserMemory};
 use crate::store::{REPEATED_WITHIN, Store, StoreError, Value};
 use crate::wechat::message::Message;
 
@@ -29,44 +29,6 @@ const MAX_ANSWERS: usize = 16;
 
 /// So often a change is tried again because others were faster.
 const MAX_ATTEMPTS: usize = 64;
-
-/// By what an answer is worked out that takes more than the config and the message.
-pub trait Means: MediaLibrary {
-    /// The store of the account.
-    ///
-    /// # Errors
-    ///
-    /// In words for the log, if it cannot be opened.
-    fn store(&self) -> Result<Arc<dyn Store>, String>;
-
-    /// Whether a message that comes twice is a repeat of WeChat's.
-    fn knows_repeats(&self) -> bool {
-        true
-    }
-
-    /// With what handlers and guards of rules work; `None` where nobody is asked.
-    fn equipment(&self) -> Option<&Equipment> {
-        None
-    }
-
-    /// What may take long is over by then.
-    fn until(&self) -> Instant;
-
-    /// What the user who sent the order has waiting for him; `None` if there is nothing.
-    ///
-    /// # Errors
-    ///
-    /// In words for the log, if it cannot be found out.
-    fn fetch(&self, order: &Order) -> Result<Option<Answer>, String> {
-        let _ = order;
-        Ok(None)
-    }
-
-    /// Whether the message is still to be answered from here; if so, nobody else answers it any more.
-    fn claim(&self) -> bool {
-        true
-    }
-}
 
 /// What became of a message, as it is kept for its repeats.
 #[derive(Clone, Serialize, Deserialize)]

@@ -4,12 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Answered, Call, Circumstances, Means, MustWait, SUCCESS, Seal, Terms};
-use crate::delivery::{Answer, Order};
+use super::actions::Actions;
+use super::call::Call;
+use super::envelope::Seal;
+use super::means::{Means, NoMeans};
+use super::must_wait::MustWait;
+use super::terms::{Circumstances, Terms};
+use crate::delivery::{Answer, Order, SUCCESS};
 use crate::http::Response;
-use crate::rules::{MediaFile, MediaLibrary, NoLibrary};
 use crate::secret::Secret;
-use crate::store::Store;
 use crate::wechat::crypto::AesKey;
 use crate::wechat::message::Message;
 use crate::wechat::reply::Reply;
@@ -35,6 +38,7 @@ struct OwnedSeal {
 
 impl Pending {
     pub(super) fn new(call: &Call<'_>, waits_for: MustWait, body: &[u8], seal: Option<Seal<'_>>) -> Self {
+        let Actions { terms, received, circumstances, .. } = call.actions;
         Self {
             asks_memory: call.asks_memory || waits_for == MustWait::Memory,
             order: if let MustWait::Delivery(order) = waits_for { Some(order) } else { None },
@@ -43,7 +47,7 @@ impl Pending {
                 key: key.clone(),
                 nonce: nonce.to_owned(),
             }),
-            ..Self::of_message(call.terms, body.to_vec(), call.received, call.circumstances)
+            ..Self::of_message(terms, body.to_vec(), received, circumstances)
         }
     }
 
@@ -94,9 +98,8 @@ impl Pending {
     }
 
     fn call<'c>(&'c self, means: &'c dyn Means) -> Call<'c> {
-        let asks_memory = self.asks_memory;
-        let call = Call::new(&self.terms, self.received, self.circumstances);
-        Call { means: Some(means), asks_memory, body: &self.body, ..call }
+        let actions = Actions::new(&self.terms, self.received, self.circumstances);
+        Call::new(actions.by(means, &self.body), self.asks_memory)
     }
 
     /// Asks the rules again, from the first on, and carries out what the one that answers says.
@@ -106,14 +109,10 @@ impl Pending {
     /// The order, if the answer takes more than one reply or more time than WeChat gives.
     pub fn respond(&self, means: &dyn Means) -> Result<Response, Box<Order>> {
         // It was read once already.
-        let answered =
-            xml::parse(&self.body).map(|root| self.call(means).reply_to(&root, &self.body, self.seal()));
+        let answered = xml::parse(&self.body).map(|root| self.call(means).reply_to(&root, self.seal()));
         match answered {
-            Ok(Ok(Answered::Now(response))) => Ok(response),
-            Ok(Ok(Answered::Later(pending))) => match pending.order {
-                Some(order) => Err(order),
-                None => Ok(Response::text(200, SUCCESS)),
-            },
+            Ok(Ok(Ok(response))) => Ok(response),
+            Ok(Ok(Err(MustWait::Delivery(order)))) => Err(order),
             _ => Ok(Response::text(200, SUCCESS)),
         }
     }
@@ -122,7 +121,7 @@ impl Pending {
     #[must_use]
     pub fn work_out(&self, order: &Order, means: &dyn Means) -> Vec<Reply> {
         let Ok(root) = xml::parse(&self.body) else { return Vec::new() };
-        let call = Call { is_job: true, said: order.said.clone().into(), ..self.call(means) };
+        let call = self.call(means).job(&order.said);
         call.unblocked(&root, |message| call.work_out(message, order, means)).unwrap_or_default()
     }
 
@@ -144,30 +143,6 @@ impl Pending {
             Ok(response) => response,
             Err(order) => self.respond_with(&order.failure()),
         }
-    }
-}
-
-/// Where nothing can be asked or uploaded.
-#[derive(Debug)]
-struct NoMeans;
-
-impl MediaLibrary for NoMeans {
-    fn media_id(&self, file: &MediaFile) -> Result<String, String> {
-        NoLibrary.media_id(file)
-    }
-}
-
-impl Means for NoMeans {
-    fn store(&self) -> Result<Arc<dyn Store>, String> {
-        Err("the store cannot be asked from here".to_owned())
-    }
-
-    fn until(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn fetch(&self, _order: &Order) -> Result<Option<Answer>, String> {
-        Err("what waits for a user could not be looked up in time".to_owned())
     }
 }
 

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use super::Terms;
 use super::refusal::Refusal;
+use super::terms::Terms;
 use crate::clock::unix_seconds;
 use crate::http::{Request, query_pairs};
 use crate::secret::Secret;

@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::message::Selectors;
+use super::moment::{Moment, TestMeans};
 use super::push::{Push, Received, WeChat};
-use super::test::{Moment, TestMeans, called};
+use super::test::called;
 use super::{ConfigArg, Failure, print, print_line};
 use crate::account::{Account, Surroundings, equipment};
 use crate::callback::{Incoming, Terms, answering, explain, incoming};
@@ -81,7 +82,7 @@ impl Scene {
     /// Sends a message through the door.
     fn send(&self, push: &Push) -> Result<Received, Failure> {
         let wechat = self.wechat(push)?;
-        let app = Moment { terms: &self.terms, means: &self.means, now: self.now };
+        let app = Moment::new(&self.terms, &self.means, self.now);
         wechat.receive(&cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &app))
     }
 

@@ -7,6 +7,7 @@ mod import;
 mod init;
 mod menu;
 mod message;
+mod moment;
 mod push;
 mod retries;
 mod sign;

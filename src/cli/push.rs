@@ -16,6 +16,7 @@ use crate::wechat::crypto::{AesKey, open_envelope};
 use crate::wechat::limits::MAX_TEXT_BYTES;
 use crate::wechat::message::Message;
 use crate::wechat::mode::{AcceptedMode, Mode};
+use crate::wechat::reply::Reply;
 use crate::wechat::signature::verify_msg_signature;
 use crate::wechat::xml::{self, Element, push_cdata};
 
@@ -220,6 +221,11 @@ fn push_outline(lines: &mut String, element: &Element<'_>) {
 }
 
 /// A reply as a config writes it.
+pub(super) fn written(reply: &Reply) -> Value {
+    let xml = reply.to_xml("", "", 0);
+    xml::parse(xml.as_bytes()).as_ref().map(as_written).unwrap_or_default()
+}
+
 fn as_written(reply: &Element<'_>) -> Value {
     let members = |name: &str| {
         let children = reply.child(name).map(|element| element.children.as_slice()).unwrap_or_default();

@@ -59,8 +59,8 @@ pub struct GoldenTest {
 pub struct Expected {
     /// The rule that is met; `None` if it does not matter.
     pub rule: Option<ExpectedRule>,
-    /// Any of these replies, as a config writes them; `None` if it does not matter.
-    pub replies: Option<Vec<Json>>,
+    /// All replies in their order, each as any of these that a config may write; `None` if they do not matter.
+    pub replies: Option<Vec<Vec<Json>>>,
 }
 
 /// Which rule is expected.
@@ -225,16 +225,42 @@ fn scalar(value: Value<'_>, faults: &Faults<'_>) -> Option<String> {
 
 fn read_expected(table: Table<'_>) -> Option<Expected> {
     let rule = table.value("rule").map(|value| read_rule(value, table.faults));
-    let replies = table.value("reply").map(|value| match value.get_ref() {
-        DeValue::Array(items) => items.iter().filter_map(|item| read_reply(item, table.faults)).collect(),
-        _ => read_reply(value, table.faults).into_iter().collect(),
-    });
+    let replies = match (table.value("reply"), table.value("replies")) {
+        (Some(_), Some(replies)) => {
+            let fault = Fault::at(replies.span(), "`reply` and `replies` are both given");
+            table.faults.push(fault.cure("`reply` is the only one; `replies` are all, in their order"));
+            None
+        }
+        (Some(only), None) => Some(vec![read_any_of(only, table.faults)]),
+        (None, replies) => replies.and_then(|value| read_replies(value, table.faults)),
+    };
     if table.is_empty() {
         let fault = Fault::at(table.span.clone(), "nothing is expected");
         table.faults.push(fault.cure("say which `rule` is met, or what the `reply` is"));
     }
     table.finish();
     rule.map_or(Some(None), |rule| rule.map(Some)).map(|rule| Expected { rule, replies })
+}
+
+/// All replies, in their order.
+fn read_replies(value: Value<'_>, faults: &Faults<'_>) -> Option<Vec<Vec<Json>>> {
+    match value.get_ref() {
+        DeValue::Array(items) if items.is_empty() => {
+            let fault = Fault::at(value.span(), "there are no replies in the list");
+            faults.push(fault.cure("if nothing is answered, expect `reply = { none = true }`"));
+            None
+        }
+        DeValue::Array(items) => Some(items.iter().map(|item| read_any_of(item, faults)).collect()),
+        _ => wrong_type(value, "a list of replies", faults),
+    }
+}
+
+/// A reply, or a list that means any of these.
+fn read_any_of(value: Value<'_>, faults: &Faults<'_>) -> Vec<Json> {
+    match value.get_ref() {
+        DeValue::Array(items) => items.iter().filter_map(|item| read_reply(item, faults)).collect(),
+        _ => read_reply(value, faults).into_iter().collect(),
+    }
 }
 
 fn read_rule(value: Value<'_>, faults: &Faults<'_>) -> Option<ExpectedRule> {
@@ -345,9 +371,9 @@ mod tests {
             (Some("n"), "oUser1", Some(at))
         );
         let rule = Some(ExpectedRule::Named("r".to_owned()));
-        assert_eq!(tests[0].expected, Some(Expected { rule, replies: Some(vec!["b".into()]) }));
+        assert_eq!(tests[0].expected, Some(Expected { rule, replies: Some(vec![vec!["b".into()]]) }));
         assert_eq!((tests[1].line, tests[1].at), (7, Some(at + Duration::from_secs(1))));
-        let replies = Some(vec!["b".into(), json!({ "none": true })]);
+        let replies = Some(vec![vec!["b".into(), json!({ "none": true })]]);
         assert_eq!(tests[1].expected, Some(Expected { rule: Some(ExpectedRule::None), replies }));
         assert_eq!((tests[2].at, &tests[2].expected), (None, &None));
     }
@@ -364,9 +390,16 @@ mod tests {
             ("{ transfer = true }", json!({ "transfer": true })),
         ] {
             let tests = good(&format!("[[test]]\nsend = \"a\"\nexpect.reply = {written}\n"));
-            let expected = Expected { rule: None, replies: Some(vec![expected]) };
+            let expected = Expected { rule: None, replies: Some(vec![vec![expected]]) };
             assert_eq!(tests[0].expected, Some(expected), "{written}");
         }
+    }
+
+    #[test]
+    fn several_replies_are_a_list_of_which_each_may_be_any_of_some() {
+        let tests = good("[[test]]\nsend = \"a\"\nexpect.replies = [\"b\", [\"c\", { transfer = true }]]\n");
+        let replies = vec![vec![json!("b")], vec![json!("c"), json!({ "transfer": true })]];
+        assert_eq!(tests[0].expected, Some(Expected { rule: None, replies: Some(replies) }));
     }
 
     #[test]
@@ -415,6 +448,12 @@ mod tests {
             (
                 "[[test]]\nsend = \"a\"\nexpect.reply = [\"a\", { none = true, text = \"b\" }]",
                 "a reply is of one kind, not of 2",
+            ),
+            ("[[test]]\nsend = \"a\"\nexpect.replies = \"b\"", "expected a list of replies, found string"),
+            ("[[test]]\nsend = \"a\"\nexpect.replies = []", "there are no replies in the list"),
+            (
+                "[[test]]\nsend = \"a\"\nexpect = { reply = \"b\", replies = [\"b\"] }",
+                "`reply` and `replies` are both given",
             ),
             ("[[tests]]\nsend = \"a\"", "unknown table `tests`"),
             ("[[test]\n", "unclosed array table"),

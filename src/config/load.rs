@@ -201,7 +201,7 @@ impl<'p> ConfigFile<'p> {
 }
 
 /// The folder from which relative paths in a config start.
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

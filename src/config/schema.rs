@@ -3,87 +3,14 @@
 //! It is made of the keys in [`keys`], the one description that there is; a test holds them against the keys that the
 //! readers of the config ask for.
 
+mod group;
 mod keys;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::wechat::event::KNOWN_EVENTS;
-use crate::wechat::message::KNOWN_TYPES;
-
-/// A table of the config.
-#[derive(Debug)]
-struct Group {
-    /// What one of its keys is called in faults; tells the groups apart.
-    noun: &'static str,
-    doc: &'static str,
-    keys: &'static [Key],
-    required: &'static [&'static str],
-    /// Of these, one must be there, and no other.
-    one_of: &'static [&'static str],
-    /// Of these, at least one.
-    any_of: &'static [&'static str],
-    /// Of these, not all.
-    not_all_of: &'static [&'static str],
-}
-
-/// A key of a table.
-#[derive(Debug)]
-struct Key {
-    name: &'static str,
-    kind: Kind,
-    doc: &'static str,
-}
-
-/// What a key takes.
-#[derive(Debug)]
-enum Kind {
-    Text,
-    /// A text with places to fill in.
-    Template,
-    Flag,
-    /// `true`, and nothing else.
-    True,
-    Whole(i64, i64),
-    Duration,
-    /// A duration, or this word.
-    DurationOr(&'static str),
-    Size,
-    /// A literal text, or where it lies.
-    Secret,
-    /// A text or a list of them.
-    Words,
-    /// The same; these are known.
-    KnownWords(&'static [&'static str]),
-    OneOf(&'static [&'static str]),
-    Number,
-    /// A date or a time, as TOML has them or as text.
-    Moment,
-    Fold,
-    Table(&'static Group),
-    TrueOrTable(&'static Group),
-    Tables(&'static Group),
-    /// A table or a list of them.
-    OneOrMore(&'static Group),
-    /// What is wanted of elements, by their names: a text, a list of them, or a table.
-    Fields(&'static Group),
-    /// Tables under names of the operator's choice.
-    Named(&'static Group),
-    /// Texts, numbers and flags under names of the operator's choice.
-    Values,
-    /// Whatever TOML can say, under names of others.
-    Free,
-    /// Texts, or where they lie, under names of the operator's choice.
-    Secrets,
-    /// A text, or a table that says more.
-    TextOr(&'static Group),
-    /// A text or a list of them, or a table that says more.
-    WordsOr(&'static Group),
-    Reply,
-    Replies,
-    Choices(&'static Group),
-}
+use group::{Group, Key, Kind};
 
 /// The schema of a whole config.
 #[must_use]
@@ -257,6 +184,7 @@ mod tests {
     use super::super::table::asked_keys;
     use super::super::{Config, Thoroughness};
     use super::*;
+    use crate::wechat::message::KNOWN_TYPES;
 
     /// A config in which every table stands, so that every reader asks for its keys.
     const ALL: &str = "[account]\ntoken = { file = \"t\" }\n[server]\n[log]\n[store]\n[api]\n[step.s]\nitem = [{ label = \"a\", limit = {} }]\n[[menu.button]]\nsub_button = [{ type = \"a\" }]\n\

@@ -4,108 +4,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
+use crate::store::hooked::Hooked;
 use crate::store::sqlite::{Journal, Sqlite};
-use crate::store::{Piece, Value, Version};
 
 const LONG: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_millis(20);
 const ME: Holder = Holder([1; 16]);
 
-/// A store that fails where it is asked for something in which `fails_at` stands.
-#[derive(Debug)]
-struct Shaky {
-    store: Sqlite,
-    fails_at: Mutex<Option<&'static str>>,
-}
-
-impl Shaky {
-    fn check(&self, asked: &str) -> Result<(), StoreError> {
-        match *self.fails_at.lock().unwrap() {
-            Some(at) if asked.contains(at) => {
-                Err(StoreError { place: "test".into(), cause: "on purpose".into() })
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Store for Shaky {
-    fn get(&self, key: &str) -> Result<Option<Value>, StoreError> {
-        self.check(&format!("get {key}"))?;
-        self.store.get(key)
-    }
-
-    fn put(&self, key: &str, bytes: &[u8], life: Duration) -> Result<(), StoreError> {
-        self.check(&format!("put {key}"))?;
-        self.store.put(key, bytes, life)
-    }
-
-    fn put_if(
-        &self,
-        key: &str,
-        seen: Option<Version>,
-        bytes: &[u8],
-        life: Duration,
-    ) -> Result<bool, StoreError> {
-        self.check(&format!("put {key}"))?;
-        self.store.put_if(key, seen, bytes, life)
-    }
-
-    fn remove_if(&self, key: &str, seen: Version) -> Result<bool, StoreError> {
-        self.store.remove_if(key, seen)
-    }
-
-    fn lease(&self, name: &str, holder: Holder, life: Duration) -> Result<Lease, StoreError> {
-        self.store.lease(name, holder, life)
-    }
-
-    fn release(&self, name: &str, holder: Holder) -> Result<(), StoreError> {
-        self.store.release(name, holder)
-    }
-
-    fn claim(
-        &self,
-        message: &str,
-        holder: Holder,
-        life: Duration,
-        keep: Duration,
-    ) -> Result<Claim, StoreError> {
-        self.check(&format!("claim {message}"))?;
-        self.store.claim(message, holder, life, keep)
-    }
-
-    fn renew(&self, message: &str, holder: Holder, life: Duration) -> Result<bool, StoreError> {
-        self.store.renew(message, holder, life)
-    }
-
-    fn finish(
-        &self,
-        message: &str,
-        holder: Holder,
-        answer: &[u8],
-        keep: Duration,
-    ) -> Result<bool, StoreError> {
-        self.store.finish(message, holder, answer, keep)
-    }
-
-    fn push(&self, openid: &str, pieces: &[&[u8]], life: Duration) -> Result<u64, StoreError> {
-        self.store.push(openid, pieces, life)
-    }
-
-    fn pop(&self, openid: &str, message: &str) -> Result<Option<Piece>, StoreError> {
-        self.store.pop(openid, message)
-    }
-
-    fn count(&self, key: &str, limit: u64, window: Duration) -> Result<Option<u64>, StoreError> {
-        self.store.count(key, limit, window)
-    }
-}
+/// A store fails where it is asked for something in which this stands.
+type FailsAt = Arc<Mutex<Option<&'static str>>>;
 
 /// An account whose customer-service messages come out at the other end of a channel.
 #[derive(Debug)]
 struct Stub {
     folder: tempfile::TempDir,
-    store: Mutex<Arc<Shaky>>,
+    store: Mutex<Arc<Hooked>>,
+    fails_at: FailsAt,
     may_push: bool,
     has_room: AtomicBool,
     customer: Sender<String>,
@@ -119,27 +33,33 @@ impl Stub {
     fn office(may_push: bool) -> (Arc<Self>, Receiver<String>) {
         let folder = tempfile::tempdir().unwrap();
         let (customer, pushes) = channel();
-        let store = Mutex::new(Self::open(&folder, "1.db"));
+        let fails_at = Arc::default();
+        let store = Mutex::new(Self::open(&folder, "1.db", &fails_at));
         let has_room = AtomicBool::new(true);
         let (lets_push, watched) = (Mutex::default(), Mutex::default());
-        (Arc::new(Self { folder, store, may_push, has_room, customer, lets_push, watched }), pushes)
+        let stub = Self { folder, store, fails_at, may_push, has_room, customer, lets_push, watched };
+        (Arc::new(stub), pushes)
     }
 
-    fn open(folder: &tempfile::TempDir, name: &str) -> Arc<Shaky> {
+    fn open(folder: &tempfile::TempDir, name: &str, fails_at: &FailsAt) -> Arc<Hooked> {
         let store = Sqlite::new(folder.path().join(name), Journal::Wal, Duration::from_secs(2), "wx1");
-        Arc::new(Shaky { store, fails_at: Mutex::default() })
+        let fails_at = Arc::clone(fails_at);
+        Arc::new(Hooked::new(store, move |asked| match *fails_at.lock().unwrap() {
+            Some(at) if asked.contains(at) => Err(Hooked::refusal()),
+            _ => Ok(()),
+        }))
     }
 
-    fn shaky(&self) -> Arc<Shaky> {
+    fn shaky(&self) -> Arc<Hooked> {
         Arc::clone(&self.store.lock().unwrap())
     }
 
     fn forget_all(&self) {
-        *self.store.lock().unwrap() = Self::open(&self.folder, "2.db");
+        *self.store.lock().unwrap() = Self::open(&self.folder, "2.db", &self.fails_at);
     }
 
     fn fail_at(&self, at: Option<&'static str>) {
-        *self.shaky().fails_at.lock().unwrap() = at;
+        *self.fails_at.lock().unwrap() = at;
     }
 }
 
@@ -427,7 +347,7 @@ fn who_dies_before_it_is_decided_leaves_nobody_alone() {
         let store = office.shaky();
         store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
         // As if the process were killed there: nothing that follows is done.
-        office.fail_at(Some("put answer/"));
+        office.fail_at(Some("put_if answer/"));
         assert!(desk.give_up(&order, &*visitor, false).is_err());
         office.fail_at(None);
         if may_push {

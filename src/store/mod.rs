@@ -5,6 +5,8 @@
 //! itself: everything has a life time.
 
 mod gate;
+#[cfg(test)]
+pub(crate) mod hooked;
 pub mod redis;
 pub mod sqlite;
 
@@ -71,13 +73,6 @@ pub trait Store: fmt::Debug + Send + Sync {
         keep: Duration,
     ) -> Result<bool, StoreError>;
 
-    /// Puts pieces at the end of the outbox of `openid`, in this order, for the time `life`. Gives how many wait there.
-    fn push(&self, openid: &str, pieces: &[&[u8]], life: Duration) -> Result<u64, StoreError>;
-
-    /// Takes the first piece out of the outbox of `openid`, on behalf of the message `message`: the same message that
-    /// asks again (WeChat repeats) gets the same piece again, for [`REPEATED_WITHIN`].
-    fn pop(&self, openid: &str, message: &str) -> Result<Option<Piece>, StoreError>;
-
     /// Counts one more under `key` and gives the new count, unless it would be more than `limit`: then nothing changes
     /// and the count is `None`. Each is forgotten when `window` has passed since it was counted (a sliding window): so in
     /// no time of this length more than `limit` are counted. Each takes a little room until then: meant for limits of up
@@ -85,7 +80,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn count(&self, key: &str, limit: u64, window: Duration) -> Result<Option<u64>, StoreError>;
 }
 
-/// How long a piece that was taken is kept for the same message. WeChat repeats within 15 s.
+/// How long what became of a message is kept for its repeats. WeChat repeats within 15 s.
 pub const REPEATED_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// No life is longer, whatever was asked for: a hundred years.
@@ -154,15 +149,6 @@ pub enum Claim {
     },
 }
 
-/// A piece of the outbox.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Piece {
-    /// As it was pushed.
-    pub bytes: Vec<u8>,
-    /// How many more wait.
-    pub left: u64,
-}
-
 // What is kept are tokens and texts of people: their sizes are enough to be seen.
 
 impl fmt::Debug for Value {
@@ -180,12 +166,6 @@ impl fmt::Debug for Claim {
             Self::Lost { attempt } => write!(f, "Lost({attempt})"),
             Self::Answered { answer, attempt } => write!(f, "Answered({} bytes, {attempt})", answer.len()),
         }
-    }
-}
-
-impl fmt::Debug for Piece {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Piece({} bytes, {} left)", self.bytes.len(), self.left)
     }
 }
 

@@ -157,6 +157,83 @@ fn a_first_golden_is_recorded_and_holds_from_then_on() {
     desk.run(["test"]).exits(1).prints(&["- 09:00 oGolden", "+ 09 oGolden"]);
 }
 
+/// Rules whose answers take more than one reply, or more time than WeChat gives.
+fn slow_or_several() -> String {
+    let long = "字".repeat(700);
+    format!(
+        r#"
+[account]
+token = "mytoken"
+[[rule]]
+name = "three"
+when.text = "三句"
+reply = ["一", {{ image = {{ media_id = "m" }} }}, "三"]
+[[rule]]
+name = "long"
+when.text = "长"
+reply = "{long}"
+[[rule]]
+name = "program"
+when.text = "算"
+exec = ["echo", "四"]
+"#
+    )
+}
+
+/// So that nothing depends on when the test is run.
+const THEN: &str = "at = 2026-01-02T09:00:00+08:00";
+
+#[test]
+fn all_replies_of_a_message_count() {
+    let desk = Desk::with(&slow_or_several());
+    let test = |expect: &str| format!("[[test]]\n{THEN}\nsend = \"三句\"\nexpect = {{ {expect} }}\n");
+    let image = "{ image = { media_id = \"m\" } }";
+    let right = format!("rule = \"three\", replies = [[\"零\", \"一\"], {image}, \"三\"]");
+    desk.put("tests/a.toml", &(test(&right) + &test("rule = \"three\"")));
+    desk.run(["test"]).exits(0).prints(&["2 tests passed\n"]);
+    let wrong = [
+        "reply = \"一\"".to_owned(),
+        format!("replies = [\"一\", {image}]"),
+        "replies = [\"一\", \"二\", \"三\"]".to_owned(),
+        format!("replies = [\"一\", \"三\", {image}]"),
+    ];
+    desk.put("tests/a.toml", &wrong.each_ref().map(|expect| test(expect)).concat());
+    let ran = desk.run(["test"]);
+    ran.exits(1).complains(&["4 of 4 tests failed"]).prints(&[
+        "replies - 一\n        + 1: \"一\"\n        + 2: { image = { media_id = \"m\" } }\n        + 3: \"三\"\n",
+        "replies   1: \"一\"\n        - 2: \"二\"\n        + 2: { image = { media_id = \"m\" } }\n          3: \"三\"\n",
+    ]);
+    let found: Value = serde_json::from_str(&desk.run(["test", "--json"]).exits(1).out).expect("JSON");
+    let replies = json!(["一", { "image": { "media_id": "m" } }, "三"]);
+    assert_eq!(found[2]["found"], json!({ "rule": "three", "replies": replies }));
+    assert_eq!(found[2]["expected"], json!({ "rule": null, "replies": ["一", "二", "三"] }));
+    assert_eq!(found[0]["expected"], json!({ "rule": null, "reply": "一" }));
+}
+
+#[test]
+fn what_takes_several_replies_or_a_handler_is_recorded_and_holds() {
+    let desk = Desk::with(&slow_or_several());
+    let sent: Vec<_> =
+        ["三句", "长", "算"].map(|text| format!("[[test]]\n{THEN}\nsend = \"{text}\"\n")).into();
+    desk.put("tests/a.toml", &sent.concat());
+    desk.run(["test", "--record"]).exits(0).prints(&["3 tests passed, 3 recorded\n"]);
+    let expected = [
+        "expect = { rule = \"three\", replies = [\"一\", { image = { media_id = \"m\" } }, \"三\"] }\n"
+            .to_owned(),
+        format!("expect = {{ rule = \"long\", reply = \"{}\" }}\n", "字".repeat(700)),
+        "expect = { rule = \"program\", reply = \"四\" }\n".to_owned(),
+    ];
+    let recorded: Vec<_> =
+        sent.iter().zip(&expected).flat_map(|(sent, expect)| [sent.as_str(), expect]).collect();
+    assert_eq!(fs::read_to_string(desk.at("tests/a.toml")).expect("the tests"), recorded.concat());
+    desk.run(["test"]).exits(0).prints(&["3 tests passed\n"]);
+    desk.put("wxcgi.toml", &slow_or_several().replace("\"三\"", "\"参\""));
+    desk.run(["test"])
+        .exits(1)
+        .complains(&["1 of 3 tests failed"])
+        .prints(&["- 3: \"三\"\n        + 3: \"参\"\n"]);
+}
+
 #[test]
 fn what_is_wrong_with_tests_is_told_in_its_place() {
     let desk = desk("[[test]]\nsend = \"天气\"\nexpct = { rule = \"weather\" }\n");

@@ -64,7 +64,7 @@ fn a_redis_that_is_gone_is_named_and_the_way_back_is_found() {
         // Steps that must not be done twice find the way back as well.
         match step {
             0 => assert_eq!(store.count("count", 5, LONG).unwrap(), Some(1)),
-            1 => assert_eq!(store.push("oA", &[b"piece"], LONG).unwrap(), 1),
+            1 => store.put("key", b"changed", LONG).unwrap(),
             _ => assert!(store.put_if("new", None, b"value", LONG).unwrap()),
         }
     }
@@ -141,7 +141,6 @@ fn a_full_redis_says_so_and_still_tells_what_it_has() {
     let server = RedisServer::start(&["--maxmemory", "3mb", "--maxmemory-policy", "noeviction"]);
     let store = server.store("shop");
     store.put("first", b"kept", LONG).unwrap();
-    store.push("oA", &[b"piece"], LONG).unwrap();
     let filler = vec![b'x'; 64 << 10];
     let refused = (0..200).find_map(|number| store.put(&format!("filler {number}"), &filler, LONG).err());
     let refused = refused.expect("3 MB are full at some time").to_string();
@@ -151,9 +150,7 @@ fn a_full_redis_says_so_and_still_tells_what_it_has() {
     assert!(told(store.count("count", 5, LONG)).contains("is full"));
     assert!(told(store.claim("1", holder(1), LONG, LONG)).contains("is full"));
     assert!(told(store.lease("lease", holder(1), LONG)).contains("is full"));
-    assert!(told(store.push("oA", &[b"more"], LONG)).contains("is full"));
     assert_eq!(store.get("first").unwrap().unwrap().bytes, b"kept");
-    assert_eq!(store.pop("oA", "1").unwrap().unwrap().bytes, b"piece");
     assert_eq!(server.says("CONFIG SET maxmemory 100mb").as_deref(), Some("+OK"));
     // Nothing was done by halves.
     assert_eq!(store.claim("1", holder(2), LONG, LONG).unwrap(), Claim::Yours);
@@ -247,8 +244,6 @@ fn a_user_with_few_rights_does() {
     let store = store_at(&format!("redis://wxcgi:secret@{host}/0"), PATIENCE, "shop");
     store.put("key", b"value", LONG).unwrap();
     assert_eq!(store.claim("1", holder(1), LONG, LONG).unwrap(), Claim::Yours);
-    assert_eq!(store.push("oA", &[b"piece"], LONG).unwrap(), 1);
-    assert_eq!(store.pop("oA", "1").unwrap().unwrap().bytes, b"piece");
     assert_eq!(store.count("count", 5, LONG).unwrap(), Some(1));
     assert!(store.put_if("new", None, b"value", LONG).unwrap());
     assert_eq!(logged(&host), [] as [String; 0]);

@@ -38,8 +38,6 @@ for_every_store! {
     a_claim_whose_life_ended_is_lost_for_everyone
     a_claim_lives_as_long_as_it_is_renewed
     an_answer_is_written_once_and_kept_for_all
-    pieces_come_in_their_order_and_again_for_the_same_message
-    pieces_are_fetched_once_by_many_at_once
     a_count_never_passes_its_limit
     a_value_changed_by_many_at_once_loses_no_change
     lives_may_be_of_any_length
@@ -123,7 +121,6 @@ fn accounts_do_not_see_each_other(subject: &Subject) {
         assert_eq!(store.claim("message", holder(1), LONG, LONG).unwrap(), Claim::Yours);
         assert!(matches!(store.lease("lease", holder(1), LONG).unwrap(), Lease::Held { .. }));
         assert_eq!(store.count("count", 1, LONG).unwrap(), Some(1));
-        assert_eq!(store.push("oUser", &[b"piece"], LONG).unwrap(), 1);
     }
 }
 
@@ -140,8 +137,6 @@ fn any_bytes_and_any_key_are_kept_as_they_are(subject: &Subject) {
             assert!(store.finish(&message, holder(0), bytes, LONG).unwrap());
             let again = store.claim(&message, holder(1), LONG, LONG).unwrap();
             assert_eq!(again, Claim::Answered { answer: bytes.to_vec(), attempt: 2 });
-            assert_eq!(store.push(key, &[bytes], LONG).unwrap(), 1);
-            assert_eq!(store.pop(key, &message).unwrap().unwrap().bytes, bytes);
         }
     }
 }
@@ -257,50 +252,6 @@ fn an_answer_is_written_once_and_kept_for_all(subject: &Subject) {
     assert_eq!(claim, Claim::Answered { answer: vec![who], attempt: 2 });
 }
 
-fn pieces_come_in_their_order_and_again_for_the_same_message(subject: &Subject) {
-    let store = subject.open("shop");
-    let pop = |openid: &str, message: &str| {
-        store.pop(openid, message).unwrap().map(|piece| (String::from_utf8(piece.bytes).unwrap(), piece.left))
-    };
-    let piece = |text: &str, left| Some((text.to_owned(), left));
-    assert_eq!(pop("oA", "1"), None);
-    assert_eq!(store.push("oA", &[b"short"], SHORT).unwrap(), 1);
-    subject.pass(SHORT);
-    assert_eq!(store.push("oA", &[b"one", b"two"], LONG).unwrap(), 2);
-    assert_eq!(store.push("oA", &[b"short"], SHORT).unwrap(), 3);
-    subject.pass(SHORT);
-    assert_eq!(store.push("oA", &[b"two"], LONG).unwrap(), 3);
-    assert_eq!(store.push("oA", &[], LONG).unwrap(), 3);
-    assert_eq!(pop("oB", "1"), None);
-    // One that has ended is not handed out, though nobody came between.
-    assert_eq!(store.push("oC", &[b"short"], SHORT).unwrap(), 1);
-    store.push("oC", &[b"long"], LONG).unwrap();
-    subject.pass(SHORT);
-    assert_eq!(pop("oC", "1"), piece("long", 0));
-    assert_eq!(pop("oA", "1"), piece("one", 2));
-    assert_eq!(pop("oA", "1"), piece("one", 2));
-    assert_eq!(pop("oA", "2"), piece("two", 1));
-    assert_eq!(pop("oA", "1"), piece("one", 1));
-    assert_eq!(pop("oA", "3"), piece("two", 0));
-    assert_eq!(pop("oA", "4"), None);
-    assert_eq!(pop("oA", "3"), piece("two", 0));
-}
-
-fn pieces_are_fetched_once_by_many_at_once(subject: &Subject) {
-    let pushed =
-        all_at_once(subject, |store, number| store.push("oA", &[&[number], &[number]], LONG).unwrap());
-    assert_eq!(pushed.into_iter().max(), Some(32));
-    let popped = all_at_once(subject, |store, number| {
-        let message = |round: u8| format!("{} {round}", number / 2);
-        [0, 1].map(|round| store.pop("oA", &message(round)).unwrap().unwrap().bytes)
-    });
-    // Two threads each asked for the same message.
-    for pair in popped.chunks(2) {
-        assert_eq!(pair[0], pair[1]);
-    }
-    assert_eq!(subject.open("shop").pop("oA", "last").unwrap().unwrap().left, 15);
-}
-
 fn a_count_never_passes_its_limit(subject: &Subject) {
     let store = subject.open("shop");
     assert_eq!(store.count("quota", 0, LONG).unwrap(), None);
@@ -345,7 +296,6 @@ fn lives_may_be_of_any_length(subject: &Subject) {
     assert_eq!(store.claim("eternal", holder(2), LONG, LONG).unwrap(), Claim::Running { attempt: 2 });
     assert!(matches!(store.lease("eternal", holder(1), Duration::MAX).unwrap(), Lease::Held { .. }));
     assert_eq!(store.count("eternal", 5, Duration::MAX).unwrap(), Some(1));
-    assert_eq!(store.push("eternal", &[b"a"], Duration::MAX).unwrap(), 1);
     for life in [Duration::ZERO, Duration::from_nanos(1)] {
         store.put("moment", b"a", life).unwrap();
         subject.pass(SHORT);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::callback::Means;
 use crate::rules::{MediaFile, MediaLibrary, Rules};
-use crate::store::{Claim, Holder, Lease, Piece, Store, StoreError, Value as Kept, Version};
+use crate::store::{Claim, Holder, Lease, Store, StoreError, Value as Kept, Version};
 
 // --- What is asked ------------------------------------------------------------------------------------------------
 
@@ -368,14 +368,6 @@ impl Store for InMemory {
     }
 
     fn finish(&self, _: &str, _: Holder, _: &[u8], _: Duration) -> Result<bool, StoreError> {
-        unreachable!("no message does")
-    }
-
-    fn push(&self, _: &str, _: &[&[u8]], _: Duration) -> Result<u64, StoreError> {
-        unreachable!("no message does")
-    }
-
-    fn pop(&self, _: &str, _: &str) -> Result<Option<Piece>, StoreError> {
         unreachable!("no message does")
     }
 

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
+use crate::store::hooked::Hooked;
 use crate::store::sqlite::{Journal, Sqlite};
-use crate::store::{Claim, Holder, Lease, Piece, Store, StoreError, Value, Version};
 
 const CONFIG: &str = r#"
 [account]
@@ -33,91 +33,28 @@ reply = ["一", "二"]
 reply = "听不懂"
 "#;
 
-/// A store that does not answer [`Store::put_if`] before it is let, or does not do it at all.
-#[derive(Debug)]
-struct Slow {
-    store: Sqlite,
-    write: Write,
-}
-
-#[derive(Debug)]
+/// What becomes of a `put_if` of the store.
 enum Write {
-    At(Mutex<Receiver<()>>),
+    /// It is not answered before it is let. Once nobody lets it any more, it is as fast as others.
+    At(Receiver<()>),
     Never,
 }
 
-impl Store for Slow {
-    fn get(&self, key: &str) -> Result<Option<Value>, StoreError> {
-        self.store.get(key)
-    }
-
-    fn put(&self, key: &str, bytes: &[u8], life: Duration) -> Result<(), StoreError> {
-        self.store.put(key, bytes, life)
-    }
-
-    fn put_if(
-        &self,
-        key: &str,
-        seen: Option<Version>,
-        bytes: &[u8],
-        life: Duration,
-    ) -> Result<bool, StoreError> {
-        match &self.write {
-            // Once nobody lets it any more, it is as fast as others.
-            Write::At(let_go) => drop(let_go.lock().unwrap().recv()),
-            Write::Never => {
-                return Err(StoreError { place: "the store".to_owned(), cause: "it is full".to_owned() });
+impl Write {
+    fn of(self, store: Sqlite) -> Hooked {
+        let write = Mutex::new(self);
+        Hooked::new(store, move |asked| {
+            if !asked.starts_with("put_if ") {
+                return Ok(());
             }
-        }
-        self.store.put_if(key, seen, bytes, life)
-    }
-
-    fn remove_if(&self, key: &str, seen: Version) -> Result<bool, StoreError> {
-        self.store.remove_if(key, seen)
-    }
-
-    fn lease(&self, name: &str, holder: Holder, life: Duration) -> Result<Lease, StoreError> {
-        self.store.lease(name, holder, life)
-    }
-
-    fn release(&self, name: &str, holder: Holder) -> Result<(), StoreError> {
-        self.store.release(name, holder)
-    }
-
-    fn claim(
-        &self,
-        message: &str,
-        holder: Holder,
-        life: Duration,
-        keep: Duration,
-    ) -> Result<Claim, StoreError> {
-        self.store.claim(message, holder, life, keep)
-    }
-
-    fn renew(&self, message: &str, holder: Holder, life: Duration) -> Result<bool, StoreError> {
-        self.store.renew(message, holder, life)
-    }
-
-    fn finish(
-        &self,
-        message: &str,
-        holder: Holder,
-        answer: &[u8],
-        keep: Duration,
-    ) -> Result<bool, StoreError> {
-        self.store.finish(message, holder, answer, keep)
-    }
-
-    fn push(&self, openid: &str, pieces: &[&[u8]], life: Duration) -> Result<u64, StoreError> {
-        self.store.push(openid, pieces, life)
-    }
-
-    fn pop(&self, openid: &str, message: &str) -> Result<Option<Piece>, StoreError> {
-        self.store.pop(openid, message)
-    }
-
-    fn count(&self, key: &str, limit: u64, window: Duration) -> Result<Option<u64>, StoreError> {
-        self.store.count(key, limit, window)
+            match &*write.lock().unwrap() {
+                Self::At(let_go) => {
+                    let _ = let_go.recv();
+                    Ok(())
+                }
+                Self::Never => Err(Hooked::refusal()),
+            }
+        })
     }
 }
 
@@ -135,13 +72,13 @@ fn open_with(config: &str, folder: &Path, write: Write) -> Account {
     let app = Account::new(config.unwrap_or_else(|| panic!("{faults:?}")), Surroundings::default());
     let patience = Duration::from_secs(20);
     let store = Sqlite::new(folder.join("a.db"), Journal::default(), patience, "wx1");
-    app.work.set_store(Arc::new(Slow { store, write }));
+    app.work.set_store(Arc::new(write.of(store)));
     app
 }
 
 fn gate() -> (Sender<()>, Write) {
     let (let_go, waits) = channel();
-    (let_go, Write::At(Mutex::new(waits)))
+    (let_go, Write::At(waits))
 }
 
 fn at_once() -> Write {

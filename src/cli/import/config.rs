@@ -211,13 +211,14 @@ fn push_test(text: &mut String, send: &Value, rule: &str, answer: &Answer) {
     }
     let replies: Option<Vec<_>> = match answer.replies.as_slice() {
         [] => Some(vec![json!({ "none": true })]),
-        several if answer.one_at_random => several.iter().map(|said| expected_reply(said, most)).collect(),
-        [first, ..] => expected_reply(first, most).map(|reply| vec![reply]),
+        several => several.iter().map(|said| expected_reply(said, most)).collect(),
     };
-    if let Some(replies) = replies {
-        let reply = if let [only] = replies.as_slice() { only.clone() } else { replies.into() };
-        expected.insert("reply".to_owned(), reply);
-    }
+    let replies = replies.map(|replies| match replies.as_slice() {
+        [only] => ("reply", only.clone()),
+        any if answer.one_at_random => ("reply", any.into()),
+        all => ("replies", all.into()),
+    });
+    expected.extend(replies.map(|(key, value)| (key.to_owned(), value)));
     if expected.is_empty() {
         return;
     }

@@ -16,10 +16,3 @@ local function next_number()
     redis.call('INCR', KEYS[2])
     return redis.call('GET', KEYS[2])
 end
-
--- Lets KEYS[1] live for this time at least.
-local function keep(life)
-    if redis.call('PTTL', KEYS[1]) < tonumber(life) then
-        redis.call('PEXPIRE', KEYS[1], life)
-    end
-end

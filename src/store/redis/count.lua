@@ -6,5 +6,7 @@ if counted >= tonumber(ARGV[1]) then
 end
 redis.call('ZADD', KEYS[1], now + ARGV[2], next_number())
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-keep(ARGV[2])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
 return counted + 1

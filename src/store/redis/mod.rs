@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Script, ScriptInvocation};
 
-use super::{Claim, Holder, Lease, Piece, REPEATED_WITHIN, Store, StoreError, Value, Version, millis};
+use super::{Claim, Holder, Lease, Store, StoreError, Value, Version, millis};
 pub use link::Address;
 use link::{Link, Repeat};
 
@@ -141,23 +141,6 @@ impl Store for Redis {
     ) -> Result<bool, StoreError> {
         let mut step = self.step(&scripts::FINISH, "message", message);
         self.ask(Repeat::Safe, step.arg(&holder.0).arg(answer).arg(millis(keep)))
-    }
-
-    fn push(&self, openid: &str, pieces: &[&[u8]], life: Duration) -> Result<u64, StoreError> {
-        let mut step = self.step(&scripts::PUSH, "outbox", openid);
-        step.arg(millis(life));
-        for piece in pieces {
-            step.arg(*piece);
-        }
-        self.ask(Repeat::Unsafe, &step)
-    }
-
-    fn pop(&self, openid: &str, message: &str) -> Result<Option<Piece>, StoreError> {
-        let mut step = scripts::POP.key(self.key("outbox", openid));
-        // With its length, so that no two names written together are the same.
-        step.key(self.key("fetched", &format!("{}:{openid}:{message}", openid.len())));
-        let found: Option<(Vec<u8>, u64)> = self.ask(Repeat::Safe, step.arg(millis(REPEATED_WITHIN)))?;
-        Ok(found.map(|(bytes, left)| Piece { bytes, left }))
     }
 
     fn count(&self, key: &str, limit: u64, window: Duration) -> Result<Option<u64>, StoreError> {

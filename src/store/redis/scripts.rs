@@ -19,6 +19,4 @@ pub(super) static RELEASE: LazyLock<Script> = script!("release.lua");
 pub(super) static CLAIM: LazyLock<Script> = script!("claim.lua", "claim-take.lua");
 pub(super) static RENEW: LazyLock<Script> = script!("claim.lua", "claim-renew.lua");
 pub(super) static FINISH: LazyLock<Script> = script!("claim.lua", "claim-finish.lua");
-pub(super) static PUSH: LazyLock<Script> = script!("outbox.lua", "outbox-push.lua");
-pub(super) static POP: LazyLock<Script> = script!("outbox.lua", "outbox-pop.lua");
 pub(super) static COUNT: LazyLock<Script> = script!("count.lua");

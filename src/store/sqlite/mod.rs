@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, named_params, params};
 
 use super::gate::Gate;
-use super::{Claim, Holder, Lease, Piece, REPEATED_WITHIN, Store, StoreError, Value, Version, millis};
+use super::{Claim, Holder, Lease, Store, StoreError, Value, Version, millis};
 use failure::Failure;
 pub use file::Journal;
 use file::{Opened, StoreFile};
@@ -259,33 +259,6 @@ impl Store for Sqlite {
         })
     }
 
-    fn push(&self, openid: &str, pieces: &[&[u8]], life: Duration) -> Result<u64, StoreError> {
-        self.write(|step| {
-            step.sweep("piece")?;
-            for piece in pieces {
-                step.run(
-                    "INSERT INTO piece (account, openid, bytes, ends) VALUES (?1, ?2, ?3, ?4)",
-                    params![step.account, openid, piece, step.after(life)],
-                )?;
-            }
-            step.waiting(openid)
-        })
-    }
-
-    fn pop(&self, openid: &str, message: &str) -> Result<Option<Piece>, StoreError> {
-        self.write(|step| {
-            let found = match step.piece(openid, Some(message))? {
-                Some((_, bytes)) => Some(bytes),
-                None => step
-                    .piece(openid, None)?
-                    .map(|(id, bytes)| step.take(id, message).map(|()| bytes))
-                    .transpose()?,
-            };
-            let Some(bytes) = found else { return Ok(None) };
-            Ok(Some(Piece { bytes, left: step.waiting(openid)? }))
-        })
-    }
-
     fn count(&self, key: &str, limit: u64, window: Duration) -> Result<Option<u64>, StoreError> {
         self.write(|step| {
             // What seems to be kept for longer was counted before the clock went back.
@@ -446,33 +419,6 @@ impl Step<'_> {
             params![row.id, self.now, self.after(life), self.now + row.keep.max(millis(life))],
         )
         .map(drop)
-    }
-
-    /// The first piece for `openid` that this message has fetched, or that nobody has.
-    fn piece(&self, openid: &str, message: Option<&str>) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
-        self.transaction
-            .prepare_cached(
-                "SELECT id, bytes FROM piece
-                 WHERE account = ?1 AND openid = ?2 AND message IS ?3 AND ends > ?4 ORDER BY id LIMIT 1",
-            )?
-            .query_row(params![self.account, openid, message, self.now], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()
-    }
-
-    fn take(&self, id: i64, message: &str) -> rusqlite::Result<()> {
-        self.run(
-            "UPDATE piece SET message = ?2, ends = ?3 WHERE id = ?1",
-            params![id, message, self.after(REPEATED_WITHIN)],
-        )
-        .map(drop)
-    }
-
-    /// Pieces for `openid` that nobody has fetched.
-    fn waiting(&self, openid: &str) -> rusqlite::Result<u64> {
-        self.number(
-            "SELECT count(*) FROM piece WHERE account = ?1 AND openid = ?2 AND message IS NULL AND ends > ?3",
-            params![self.account, openid, self.now],
-        )
     }
 }
 

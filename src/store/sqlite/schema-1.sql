@@ -41,18 +41,6 @@ CREATE TABLE claim (
 );
 CREATE INDEX claim_ends ON claim (ends);
 
--- `message` is the one that has fetched the piece.
-CREATE TABLE piece (
-    id INTEGER PRIMARY KEY,
-    account TEXT NOT NULL,
-    openid TEXT NOT NULL,
-    bytes BLOB NOT NULL,
-    message TEXT,
-    ends INTEGER NOT NULL
-);
-CREATE INDEX piece_openid ON piece (account, openid);
-CREATE INDEX piece_ends ON piece (ends);
-
 -- A row for each count.
 CREATE TABLE tally (
     account TEXT NOT NULL,

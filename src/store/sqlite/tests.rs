@@ -110,13 +110,12 @@ fn what_has_ended_makes_room() {
             store.claim(&key, holder(1), SHORT, SHORT).unwrap();
             store.lease(&key, holder(1), SHORT).unwrap();
             store.count(&key, 1, SHORT).unwrap();
-            store.push(&key, &[b"piece"], SHORT).unwrap();
         }
         NOW.set(NOW.get() + SHORT.as_secs());
     };
     for round in 0..10 {
         fill(round);
-        for table in ["value", "claim", "lease", "tally", "piece"] {
+        for table in ["value", "claim", "lease", "tally"] {
             assert!(rows(&store, table) <= 100, "{table}: {}", rows(&store, table));
         }
     }
