@@ -234,9 +234,9 @@ fn expected_reply(said: &Said, most: usize) -> Option<Value> {
     Some(match said {
         Said::Text(content) if content.len() > MAX_TEXT_BYTES => return None,
         Said::Text(content) => content.as_str().into(),
-        Said::Image(media_id) => json!({ "image": { "media_id": media_id.trim() } }),
-        Said::Voice(media_id) => json!({ "voice": { "media_id": media_id.trim() } }),
-        Said::Video(media_id) => json!({ "video": { "media_id": media_id.trim() } }),
+        Said::Image(media_id) => json!({ "image": { "media_id": media_id } }),
+        Said::Voice(media_id) => json!({ "voice": { "media_id": media_id } }),
+        Said::Video(media_id) => json!({ "video": { "media_id": media_id } }),
         Said::News(articles) => {
             let article = |article: &Article| {
                 let Article { title, description, pic_url, url } = article;

@@ -278,9 +278,9 @@ impl Said {
                 "a reply ({kind}) of which WeChat tells the address alone; upload it and write its media_id: {content:?}"
             )),
             "text" => Ok(Self::Text(content)),
-            "img" => Ok(Self::Image(content)),
-            "voice" => Ok(Self::Voice(content)),
-            "video" => Ok(Self::Video(content)),
+            "img" => Ok(Self::Image(content.trim().to_owned())),
+            "voice" => Ok(Self::Voice(content.trim().to_owned())),
+            "video" => Ok(Self::Video(content.trim().to_owned())),
             _ => Err(format!("a reply of the type {kind:?}, which is not known")),
         }
     }
