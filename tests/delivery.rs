@@ -1,9 +1,15 @@
 //! Answers that take longer than WeChat waits: every one reaches its user, once, and its handler runs once.
 
+mod apache;
+mod crash;
+mod hosts;
 mod kills;
 mod matrix;
 mod paths;
+mod reboot;
+mod store_crash;
 mod storm;
+mod turns;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -195,8 +195,7 @@ impl Hands {
         };
         visit.ordered(order.clone(), &self.desk);
         let visitor: Arc<dyn Visitor> = Arc::<Visit>::clone(visit);
-        let is_brief = self.tools.surroundings.service == Service::OneRequest;
-        let start = if is_brief && (order.is_handled || self.tools.may_push()) {
+        let start = if self.is_brief() && (order.is_handled || self.tools.may_push()) {
             // What takes long, or goes on behind the answer: a web server ends what a request has begun.
             let assignment = Assignment::new(&self.tools.surroundings, pending, &order);
             Start::Elsewhere(Box::new(move |holder| assignment.give_away(holder)))
@@ -205,6 +204,21 @@ impl Hands {
             Start::Here(Box::new(move || visit.pending().work_out(&order, &hands.job())))
         };
         self.desk.attend(order, &visitor, start);
+    }
+
+    /// Has it noted that a user has what he fetched.
+    fn confirm(&self, order: &Order) {
+        if self.is_brief() {
+            // A web server may end this process as soon as it has its answer.
+            return self.desk.confirm(order);
+        }
+        let (desk, order) = (Arc::clone(&self.desk), order.clone());
+        self.tools.run_errand(Box::new(move || desk.confirm(&order)));
+    }
+
+    /// Whether this process answers one request and ends.
+    fn is_brief(&self) -> bool {
+        self.tools.surroundings.service == Service::OneRequest
     }
 
     fn job(&self) -> WorkMeans {
@@ -251,7 +265,7 @@ impl Means for WorkMeans {
         let piece = self.work.desk.fetch(order, self.until)?;
         if piece.is_some() {
             if self.claim() {
-                self.work.desk.confirm(order.clone());
+                self.work.confirm(order);
             } else {
                 // Its user was told something else.
                 self.work.desk.put_back(order)?;

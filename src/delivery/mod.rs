@@ -366,13 +366,12 @@ impl Desk {
             None => (None, &[] as &[Reply]),
         };
         let is_pushed = !rest.is_empty() && self.can_push(order);
-        let first = first
-            .map(|first| if is_pushed { first.clone() } else { self.with_notice(first.clone(), rest.len()) });
-        let ours = if self.failed().remove(&order.message) {
+        let answer = |left| order.answer(first.map(|first| self.with_notice(first.clone(), left)).as_ref());
+        let mut ours = if self.failed().remove(&order.message) {
             let way = if self.can_push(order) { Way::Push } else { Way::Fetch };
             Decision { answer: order.failure(), given_up: Some(way) }
         } else {
-            Decision { answer: order.answer(first.as_ref()), given_up: None }
+            Decision { answer: answer(if is_pushed { 0 } else { rest.len() }), given_up: None }
         };
         let decided = self.insist(&mut |store, is_again| {
             if is_again {
@@ -382,7 +381,11 @@ impl Desk {
             let outbox = self.outbox(store, order);
             // Before anybody is answered: what is promised must be there. Where nobody waits, all of it comes at once.
             if !rest.is_empty() && !is_pushed && decision(store, &order.message)?.is_none() {
-                outbox.set(&order.message, rest)?;
+                let ready = outbox.set(&order.message, rest)?;
+                if ours.given_up.is_none() {
+                    // What waits of other messages counts too: he is given it by the same word.
+                    ours.answer = answer(ready);
+                }
             }
             decide(store, &order.message, &ours)
         });
@@ -442,7 +445,13 @@ impl Desk {
                 return Ok(());
             }
             // WeChat takes no more: those that wait have to be asked for.
-            let left = if counted == Some(limit) { pieces.len() - number - 1 } else { 0 };
+            let left = if counted == Some(limit) {
+                let ready = self.outbox(&*store, order).ready().map_err(words)?;
+                // This one is ready too, until it is sent.
+                ready.saturating_sub(1)
+            } else {
+                0
+            };
             if let Err(error) = self.office.push(&order.user, &self.with_notice(piece.clone(), left)) {
                 log::error!(
                     target: "delivery", "{}: {error}; {} piece(s) wait to be fetched",
@@ -576,17 +585,12 @@ impl Desk {
         }
     }
 
-    /// Has it noted that its user has what [`Desk::fetch`] has taken out for an order.
-    pub fn confirm(self: &Arc<Self>, order: Order) {
-        let desk = Arc::clone(self);
-        self.office.run_errand(Box::new(move || {
-            let confirm = |store: &dyn Store| desk.outbox(store, &order).confirm(&order.message);
-            let confirmed = desk.office.store().and_then(|store| confirm(&*store).map_err(words));
-            if let Err(why) = confirmed {
-                // He may get it twice.
-                log::error!(target: "delivery", "{why}");
-            }
-        }));
+    /// Notes that its user has what [`Desk::fetch`] has taken out for an order.
+    pub fn confirm(&self, order: &Order) {
+        let confirm = |store: &dyn Store| self.outbox(store, order).confirm(&order.message);
+        if let Err(why) = self.office.store().and_then(|store| confirm(&*store).map_err(words)) {
+            log::error!(target: "delivery", "{why}; what was fetched is taken for fetched a little later");
+        }
     }
 
     /// Puts back what [`Desk::fetch`] has taken out for an order: its user did not get it.

@@ -102,12 +102,13 @@ impl<'s> Outbox<'s> {
         })
     }
 
-    /// Puts the pieces in for which a message waits, instead of all that it had there; none takes it out.
-    pub(super) fn set(&self, message: &str, pieces: &[Reply]) -> Result<(), StoreError> {
+    /// Puts the pieces in for which a message waits, instead of all that it had there; none takes it out. Gives how many
+    /// are ready then, whatever they are for.
+    pub(super) fn set(&self, message: &str, pieces: &[Reply]) -> Result<usize, StoreError> {
         self.change(|record, now| {
             let place = record.entries.iter().position(|entry| entry.message == message);
             match (place, pieces) {
-                (None, []) => return Change::None(()),
+                (None, []) => return Change::None(record.ready()),
                 (Some(place), []) => drop(record.entries.remove(place)),
                 (place, pieces) => {
                     let entry = Entry {
@@ -122,7 +123,7 @@ impl<'s> Outbox<'s> {
                     }
                 }
             }
-            Change::Keep(())
+            Change::Keep(record.ready())
         })
     }
 
@@ -175,6 +176,11 @@ impl<'s> Outbox<'s> {
         })
     }
 
+    /// How many pieces are ready, whatever they are for.
+    pub(super) fn ready(&self) -> Result<usize, StoreError> {
+        self.change(|record, _| Change::None(record.ready()))
+    }
+
     /// What waits for a message.
     pub(super) fn pieces(&self, message: &str) -> Result<Vec<Reply>, StoreError> {
         self.change(|record, _| {
@@ -200,8 +206,7 @@ impl<'s> Outbox<'s> {
                 return Change::None(order.map_or(First::Nothing, |order| First::Promised(Box::new(order))));
             };
             record.entries.retain(|entry| !entry.is_empty());
-            let left = record.entries.iter().map(|entry| entry.pieces.len()).sum();
-            let piece = Piece { reply, left };
+            let piece = Piece { reply, left: record.ready() };
             let (message, given) = (message.to_owned(), piece.clone());
             record.given.push(Given { message, piece: given, time: now, is_certain: false });
             Change::Keep(First::Piece(piece))
@@ -227,6 +232,12 @@ impl<'s> Outbox<'s> {
             record.given.drain(..record.given.len().saturating_sub(MAX_GIVEN));
             changed
         })
+    }
+}
+
+impl Record {
+    fn ready(&self) -> usize {
+        self.entries.iter().map(|entry| entry.pieces.len()).sum()
     }
 }
 

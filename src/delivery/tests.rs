@@ -206,7 +206,7 @@ fn leave_unclaimed(office: &Stub, order: &Order, way: Way) {
 fn fetched(desk: &Arc<Desk>, asks: &str) -> Option<String> {
     let asks = order(asks, Late::Auto);
     let piece = desk.fetch(&asks, Instant::now() + LONG).unwrap()?;
-    desk.confirm(asks);
+    desk.confirm(&asks);
     let xml = piece.xml.unwrap();
     let (_, content) = xml.split_once("<Content><![CDATA[").unwrap();
     Some(content.split_once("]]>").unwrap().0.to_owned())

@@ -98,6 +98,16 @@ impl Processes {
         killed.end();
     }
 
+    /// Ends all of them by SIGKILL, each with its process group.
+    pub(super) fn kill_all(&mut self) {
+        for running in &self.running {
+            let _ = kill_process_group(running.pid, Signal::KILL);
+        }
+        while let Some(running) = self.running.pop() {
+            running.end();
+        }
+    }
+
     fn remove(&mut self, pid: Pid) -> Running {
         let at = self.running.iter().position(|running| running.pid == pid).expect("one of ours");
         self.running.remove(at)

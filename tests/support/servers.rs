@@ -231,17 +231,17 @@ fn socket_activate(layout: &Layout, processes: &mut Processes) {
     processes.start("wxcgi", &mut activate);
 }
 
-/// Starts the web server of `door` and waits until it accepts; returns its port, 0 if there is none.
+/// Starts the web server of `door`, if there is one, and waits until it accepts at its port; that of the responder counts
+/// for responders over TCP.
 pub(super) fn start_front(
     door: Door,
     layout: &Layout,
     path: &str,
-    backend_port: u16,
+    (port, backend_port): (u16, u16),
     processes: &mut Processes,
-) -> u16 {
-    let port = free_port();
+) {
     let (name, mut command) = match door.front() {
-        Front::None => return 0,
+        Front::None => return,
         Front::Apache(modules) => ("apache", apache(door, layout, path, port, modules)),
         Front::Nginx => ("nginx", nginx(door, layout, path, port, backend_port)),
         Front::Lighttpd => ("lighttpd", lighttpd(door, layout, path, port)),
@@ -249,7 +249,6 @@ pub(super) fn start_front(
     check_config(&command, door.front());
     processes.start(name, command.stdin(Stdio::null()));
     processes.wait_until("the web server accepts", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-    port
 }
 
 /// What the how-to's tell the user to run before a reload: `apachectl configtest`, `nginx -t`, `lighttpd -tt`.

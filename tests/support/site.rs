@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::processes::{Process, Processes, output_in_time};
 use super::servers::{
-    CommandLine, Layout, start_backend, start_front, start_on, write_config, write_more_locations,
+    CommandLine, Layout, free_port, start_backend, start_front, start_on, write_config, write_more_locations,
     write_second_location,
 };
 use super::{Answer, Door, Request, command};
@@ -193,6 +193,23 @@ impl Site {
         }
     }
 
+    fn start_front(&mut self, backend_port: u16) {
+        let ports = (self.port, backend_port);
+        start_front(self.door, &self.layout, &self.path, ports, &mut self.processes);
+    }
+
+    /// Ends all that was started here with SIGKILL, the web server too, with what is left in its process group.
+    pub(crate) fn kill_all(&mut self) {
+        self.processes.kill_all();
+    }
+
+    /// Starts everything anew after [`Site::kill_all`], at the same port.
+    pub(crate) fn start_again(&mut self) {
+        let backend = start_backend(self.door, &self.layout, &self.responder, &mut self.processes);
+        self.held = backend.held;
+        self.start_front(backend.port);
+    }
+
     /// Ends the responder with SIGTERM and returns how it ended.
     pub(crate) fn end_responder(&mut self) -> ExitStatus {
         self.processes.end(self.processes.pid("wxcgi")).expect("our child")
@@ -229,6 +246,12 @@ impl Site {
     pub(crate) fn stderr(&self) -> String {
         let read = |name: &str| fs::read(self.layout.logs.join(name)).unwrap_or_default();
         String::from_utf8_lossy(&[read("by-hand.log"), read("wxcgi.log")].concat()).into_owned()
+    }
+
+    /// What workers of CGI processes have logged.
+    pub(crate) fn worker_log(&self) -> String {
+        let log = fs::read(self.layout.state.join("worker.log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// All logs of the site, each with its name.
@@ -366,7 +389,7 @@ impl Plan {
         let mut site = Site {
             door: self.door,
             path: self.path,
-            port: 0,
+            port: free_port(),
             responder: CommandLine { starter: self.starter, arguments },
             held: None,
             processes: Processes::logging_to(&layout.logs),
@@ -391,7 +414,7 @@ impl Plan {
                 backend.port
             }
         };
-        site.port = start_front(site.door, &site.layout, &site.path, backend_port, &mut site.processes);
+        site.start_front(backend_port);
         site
     }
 }
