@@ -163,25 +163,27 @@ fn cases() -> Vec<(String, Vec<String>)> {
         cases.push((text(&format!("news {count}")), expected_news(1)));
         cases.push((WeChat::event("CLICK", &click), expected_news(count)));
     }
-    for (name, content) in texts() {
+    for (number, (name, content)) in texts().into_iter().enumerate() {
         let content = format!("Content = {}", expected_text(name, &content));
-        cases.push((text(name), vec!["MsgType = text".to_owned(), content]));
+        // Of one user all pieces that wait would be counted.
+        cases.push((
+            WeChat::text_of(&format!("oReader{number}"), name),
+            vec!["MsgType = text".to_owned(), content],
+        ));
     }
     assert!(cases.len() > 25);
     cases
 }
 
-/// It is the reply to a message of [`WeChat`] with these elements and no others.
+/// It is the reply to the message `asked`, by default of [`WeChat`], with these elements and no others.
 #[track_caller]
 fn holds(reply: &str, expected: &[String], asked: &str) {
     let mut found = elements(reply);
     let created = element(reply, "CreateTime").and_then(|time| time.parse::<u64>().ok()).expect("seconds");
     assert!(now().abs_diff(created) < 60, "{asked}: {reply}");
     assert_eq!(found.remove(2), format!("CreateTime = {created}"), "{asked}");
-    let mut all = vec![
-        "ToUserName = oABCD1234567890abcdefghijkl".to_owned(),
-        "FromUserName = gh_0123456789ab".to_owned(),
-    ];
+    let user = element(asked, "FromUserName").unwrap_or_else(|| "oABCD1234567890abcdefghijkl".to_owned());
+    let mut all = vec![format!("ToUserName = {user}"), "FromUserName = gh_0123456789ab".to_owned()];
     all.extend_from_slice(expected);
     assert_eq!(found, all, "{asked}: {reply}");
 }

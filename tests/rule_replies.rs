@@ -77,7 +77,10 @@ fn texts_are_filled_in_from_tables_and_safe_from_what_users_write() {
     for door in Door::open_ones(BOTH) {
         let site = Site::behind(door).with_config(&config(&folder)).open();
         // Twice: the second time CGI has the rules compiled.
-        for _ in 0..2 {
+        for user in ["oFirst", "oSecond"] {
+            let (long, reply) =
+                (WeChat::text_of(user, "长"), "x".repeat(1500) + "\n（还有 1 条，回复“继续”查看）");
+            site.receives(&wechat().pushes(long)).replies(&reply);
             for (sent, reply) in [
                 ("价格 苹果", "苹果 5.50 元<a href=\"https://a.example/\">买</a>"),
                 ("价格梨", "梨 7 元"),
@@ -95,7 +98,6 @@ fn texts_are_filled_in_from_tables_and_safe_from_what_users_write() {
                 ("去 weixin://bizmsgmenu?msgmenucontent=x", "<a href=\"\">去</a>"),
                 ("<a href=\"weixin://x\">点我</a>", "＜a href=\"weixin://x\">点我＜/a>"),
                 ("a<b & c > 1", "a<b & c > 1"),
-                ("长", &("x".repeat(1500) + "\n（还有 1 条，回复“继续”查看）")),
             ] {
                 let sent = format!("<Content><![CDATA[{sent}]]></Content>");
                 site.receives(&wechat().pushes(WeChat::message("text", &sent))).replies(reply);

@@ -21,7 +21,7 @@ fn behind_apache(step: Step, ending: Ending) {
         }
         // mod_fcgid starts one when somebody asks.
         let next = User::new("next", site.port());
-        messages.each_is_answered_once(ending, site.port(), || {
+        messages.each_is_answered_once(ending, &[&site], site.port(), || {
             assert_eq!(next.asks("什么").as_deref(), Some(OTHERWISE), "{door:?}");
         });
     });

@@ -9,15 +9,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::paths::processes;
-use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, config, wechat};
+use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, config, logs, wechat};
 use crate::support::{Delivered, FakeWechat, Site, WeChat, element, wait_until};
 
 const LATE: [&str; 3] = ["push", "fetch", "hold"];
 const TOKEN: &str = "/cgi-bin/stable_token";
 /// Until a death is found out and told.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What WeChat has taken is noted within so long.
-const NOTED_WITHIN: Duration = Duration::from_secs(1);
 /// WeChat's third attempt comes so long after the message, seconds.
 const THIRD_ATTEMPT: u64 = 10;
 
@@ -131,7 +129,7 @@ impl Messages {
     /// Each user gets his answer, or what the rule says for failures, and nothing else, whatever he asks; WeChat's repeats
     /// get the same bytes as before; nothing has run twice. `nudge` does what it takes until somebody looks after what is
     /// to be pushed.
-    pub(super) fn each_is_answered_once(self, ending: Ending, port: u16, nudge: impl Fn()) {
+    pub(super) fn each_is_answered_once(self, ending: Ending, sites: &[&Site], port: u16, nudge: impl Fn()) {
         self.fake.release();
         let answered: Vec<_> = self
             .sent
@@ -159,8 +157,10 @@ impl Messages {
                 assert_eq!(wechat().delivers(xml, port).answer().text(), delivered.answer().text(), "{late}");
             }
         }
-        // What is pushed can be fetched until it is noted that WeChat has taken it, which nobody hears of.
-        thread::sleep(NOTED_WITHIN);
+        // What is pushed can be fetched until it is noted that WeChat has taken it.
+        if answered.iter().any(|(.., is_pushed)| *is_pushed) {
+            wait_until("it is noted", || sites.iter().any(|site| logs(site).contains(": pushed")));
+        }
         for (late, user, .., is_pushed) in &answered {
             assert_eq!(user.asks("继续").as_deref(), Some(OTHERWISE), "{late}");
             assert_eq!(self.fake.texts_to(&user.name).len(), usize::from(*is_pushed), "{late}");

@@ -31,7 +31,7 @@ fn at_two_hosts(step: Step, ending: Ending) {
     // claims of the dead one have just run out.
     second.replace_responder();
     first.kill_responder();
-    messages.each_is_answered_once(ending, port, || ());
+    messages.each_is_answered_once(ending, &[&first, &second], port, || ());
 }
 
 #[test]

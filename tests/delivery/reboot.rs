@@ -19,7 +19,7 @@ fn in_the_middle(step: Step, ending: Ending) {
         site.start_again();
         // A CGI process is there only when somebody has a rule's handler run.
         let next = User::new("next", site.port());
-        messages.each_is_answered_once(ending, site.port(), || {
+        messages.each_is_answered_once(ending, &[&site], site.port(), || {
             if door == Door::ApacheCgid {
                 assert_eq!(next.asks("quick").as_deref(), Some("答 quick"), "{door:?}");
             }

@@ -20,7 +20,7 @@ fn a_redis_that_comes_back_before_users_are_told_to_wait_costs_no_answer() {
         redis.kill();
         redis.start_again();
         messages.let_go();
-        messages.each_is_answered_once(Ending::Answered, site.port(), || ());
+        messages.each_is_answered_once(Ending::Answered, &[&site], site.port(), || ());
     });
 }
 
@@ -37,6 +37,6 @@ fn what_is_worked_out_while_redis_is_away_is_delivered_when_it_is_back() {
         redis.kill();
         messages.let_go();
         redis.start_again();
-        messages.each_is_answered_once(Ending::Answered, site.port(), || ());
+        messages.each_is_answered_once(Ending::Answered, &[&site], site.port(), || ());
     });
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::thread;
 
-use super::{OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config};
+use super::{OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, logs};
 use crate::support::{Door, FakeWechat, Site, wait_until};
 
 const DOORS: [Door; 2] = [Door::ApacheCgid, Door::NginxUnix];
@@ -98,8 +98,8 @@ fn of_two_messages_at_once_both_answers_are_pushed_each_once() {
         wait_until("it was pushed", || fake.texts_to(&user.name) == ["答 second"]);
         workshop.let_go("first");
         wait_until("both were pushed", || fake.texts_to(&user.name) == ["答 second", "答 first"]);
-        // What is pushed can be fetched until it is noted that WeChat has taken it, which nobody hears of.
-        thread::sleep(std::time::Duration::from_secs(1));
+        // What is pushed can be fetched until it is noted that WeChat has taken it.
+        wait_until("it is noted", || logs(&site).matches(": pushed").count() == 2);
         assert_eq!(user.asks("继续").as_deref(), Some(OTHERWISE), "{door:?}");
         assert_eq!(fake.texts_to(&user.name).len(), 2, "{door:?}");
         assert_eq!((workshop.runs("first"), workshop.runs("second")), (1, 1), "{door:?}");
