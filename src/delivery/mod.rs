@@ -244,7 +244,7 @@ impl Desk {
                 let is_here = self.board.has_job(&order.message);
                 self.join(order, visitor, !is_here);
             }
-            Claim::Lost { .. } => visitor.serve(&Self::lost(&*store, order)?),
+            Claim::Lost { .. } => visitor.serve(&self.lost(&*store, order)?),
             // Decided just now, or so long ago that nothing is known of it.
             Claim::Answered { .. } => {
                 let decision = decision(&*store, &order.message).map_err(words)?;
@@ -490,7 +490,7 @@ impl Desk {
             return Ok(());
         }
         if is_foreign && self.is_lost(&*store, order)? {
-            visitor.serve(&Self::lost(&*store, order)?);
+            visitor.serve(&self.lost(&*store, order)?);
             return Ok(());
         }
         let way = match order.late {
@@ -729,10 +729,15 @@ impl Desk {
     }
 
     /// What a message is answered whose process has died.
-    fn lost(store: &dyn Store, order: &Order) -> Result<Answer, String> {
+    fn lost(&self, store: &dyn Store, order: &Order) -> Result<Answer, String> {
         log::error!(target: "delivery", "{}: who worked on it has died; it is not begun again", order.met);
         let ours = Decision { answer: order.failure(), given_up: None };
-        Ok(decide(store, &order.message, &ours).map_err(words)?.answer)
+        let decision = decide(store, &order.message, &ours).map_err(words)?;
+        if decision.answer == ours.answer {
+            // Of several replies the first may be lost with it: the rest alone is none.
+            self.outbox(store, order).set(&order.message, &[]).map_err(words)?;
+        }
+        Ok(decision.answer)
     }
 
     /// A text with a line that says how many pieces follow.

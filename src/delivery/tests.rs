@@ -501,7 +501,7 @@ fn of_several_replies_none_comes_where_their_message_has_failed() {
                 thread::yield_now();
             }
             // Others take it for dead just then.
-            assert_eq!(Desk::lost(&*store, &order).unwrap(), order.failure());
+            assert_eq!(desk.lost(&*store, &order).unwrap(), order.failure());
             office.fail_at(None);
             finishing.join().unwrap();
         });
@@ -561,4 +561,20 @@ fn who_dies_between_the_first_reply_and_the_push_of_the_others_has_left_them() {
         finishing.join().unwrap();
         assert_eq!(rest, [Reply::text("2")]);
     });
+}
+
+#[test]
+fn who_dies_before_the_first_of_several_replies_is_answered_leaves_none_behind() {
+    let (office, _pushes) = Stub::office(false);
+    let (desk, order) = (desk(&office), order("m", Late::Fetch));
+    let store = office.shaky();
+    store.claim("m", ME, Duration::from_millis(1), REPEATED_WITHIN).unwrap();
+    while matches!(look(&*store, &order).unwrap(), Claim::Running { .. }) {
+        thread::yield_now();
+    }
+    Outbox::of(&*store, "o1", LONG).set("m", &[Reply::text("2")]).unwrap();
+    let (visitor, answers) = Caller::waiting(LONG);
+    desk.attend(order, &visitor, handler("never").0);
+    assert!(answers.recv_timeout(LONG).unwrap().contains("sorry"));
+    assert_eq!(fetched(&desk, "ask"), None);
 }
