@@ -244,7 +244,7 @@ impl Desk {
                 let is_here = self.board.has_job(&order.message);
                 self.join(order, visitor, !is_here);
             }
-            Claim::Lost { .. } => visitor.serve(&Self::lost(&*store, order)?),
+            Claim::Lost { .. } => visitor.serve(&self.lost(&*store, order)?),
             // Decided just now, or so long ago that nothing is known of it.
             Claim::Answered { .. } => {
                 let decision = decision(&*store, &order.message).map_err(words)?;
@@ -380,9 +380,10 @@ impl Desk {
             }
             let outbox = self.outbox(store, order);
             // Before anybody is answered: what is promised must be there. Where nobody waits, all of it comes at once.
-            if !rest.is_empty() && !is_pushed && decision(store, &order.message)?.is_none() {
-                let ready = outbox.set(&order.message, rest)?;
-                if ours.given_up.is_none() {
+            if !rest.is_empty() && decision(store, &order.message)?.is_none() {
+                let set = if is_pushed { Outbox::set_pushed } else { Outbox::set };
+                let ready = set(&outbox, &order.message, rest)?;
+                if ours.given_up.is_none() && !is_pushed {
                     // What waits of other messages counts too: he is given it by the same word.
                     ours.answer = answer(ready);
                 }
@@ -393,6 +394,10 @@ impl Desk {
             self.board.serve(&order.message, &decision.answer);
             // A store that has crashed may have forgotten what we know.
             match decision.given_up.or_else(|| self.board.given_up(&order.message)) {
+                // Others took it for dead, and have said that it failed: the first of several is not followed by the rest.
+                None if decision.answer != ours.answer && !rest.is_empty() => {
+                    self.insist(&mut |store, _| self.outbox(store, order).set(&order.message, &[])).map(drop)
+                }
                 None if is_pushed => self.deliver(order, rest, Way::Push),
                 None => Ok(()),
                 // Others took it for dead: it is for them to push it, or they have said that it failed.
@@ -418,20 +423,25 @@ impl Desk {
 
     /// Delivers what nobody waits for any longer.
     fn deliver(&self, order: &Order, pieces: &[Reply], way: Way) -> Result<(), String> {
-        self.insist(&mut |store, _| self.outbox(store, order).set(&order.message, pieces))?;
+        self.insist(&mut |store, _| {
+            let set = if way == Way::Push { Outbox::set_pushed } else { Outbox::set };
+            set(&self.outbox(store, order), &order.message, pieces)
+        })?;
         log::info!(
             target: "delivery", "{}: {} piece(s), {}",
             order.met, pieces.len(), if way == Way::Push { "to be pushed" } else { "wait to be fetched" }
         );
         if way == Way::Push {
-            self.push(order, pieces)?;
+            if !self.push(order, pieces)? {
+                self.insist(&mut |store, _| self.outbox(store, order).let_go(&order.message))?;
+            }
             self.insist(&mut |store, _| self.owed(store).remove(order))?;
         }
         Ok(())
     }
 
-    /// Pushes what lies in the outbox for a message. What cannot be pushed stays there.
-    fn push(&self, order: &Order, pieces: &[Reply]) -> Result<(), String> {
+    /// Pushes what lies in the outbox for a message. What cannot be pushed stays there. Says whether that is nothing.
+    fn push(&self, order: &Order, pieces: &[Reply]) -> Result<bool, String> {
         let (limit, window) = order.trigger.quota();
         let store = self.office.store()?;
         for (number, piece) in pieces.iter().enumerate() {
@@ -442,7 +452,7 @@ impl Desk {
                     target: "delivery", "{}: WeChat takes {limit} customer-service messages within {} s; {} piece(s) wait to be fetched",
                     order.met, window.as_secs(), pieces.len() - number
                 );
-                return Ok(());
+                return Ok(false);
             }
             // WeChat takes no more: those that wait have to be asked for.
             let left = if counted == Some(limit) {
@@ -460,14 +470,15 @@ impl Desk {
                 if matches!(error.errcode(), Some(45_015 | 45_047)) || error.class() == Some(Class::Gone) {
                     store.put(&no_push(&order.user), b"", NO_PUSH).map_err(words)?;
                 }
-                return Ok(());
+                return Ok(false);
             }
             self.insist(&mut |store, _| {
-                self.outbox(store, order).set(&order.message, pieces.get(number + 1..).unwrap_or_default())
+                let left = pieces.get(number + 1..).unwrap_or_default();
+                self.outbox(store, order).set_pushed(&order.message, left)
             })?;
         }
         log::info!(target: "delivery", "{}: pushed", order.met);
-        Ok(())
+        Ok(true)
     }
 
     /// Decides for an attempt whose time is over.
@@ -479,7 +490,7 @@ impl Desk {
             return Ok(());
         }
         if is_foreign && self.is_lost(&*store, order)? {
-            visitor.serve(&Self::lost(&*store, order)?);
+            visitor.serve(&self.lost(&*store, order)?);
             return Ok(());
         }
         let way = match order.late {
@@ -718,10 +729,15 @@ impl Desk {
     }
 
     /// What a message is answered whose process has died.
-    fn lost(store: &dyn Store, order: &Order) -> Result<Answer, String> {
+    fn lost(&self, store: &dyn Store, order: &Order) -> Result<Answer, String> {
         log::error!(target: "delivery", "{}: who worked on it has died; it is not begun again", order.met);
         let ours = Decision { answer: order.failure(), given_up: None };
-        Ok(decide(store, &order.message, &ours).map_err(words)?.answer)
+        let decision = decide(store, &order.message, &ours).map_err(words)?;
+        if decision.answer == ours.answer {
+            // Of several replies the first may be lost with it: the rest alone is none.
+            self.outbox(store, order).set(&order.message, &[]).map_err(words)?;
+        }
+        Ok(decision.answer)
     }
 
     /// A text with a line that says how many pieces follow.

@@ -22,6 +22,8 @@ const MAX_GIVEN: usize = 16;
 /// Whoever takes a piece knows within so long, in seconds, whether its user has it. Who has died before that has not
 /// answered, and WeChat asks again for the same message.
 const CERTAIN_AFTER: u64 = 10;
+/// Whoever pushes a piece knows within so long, in seconds, whether WeChat took it.
+const PUSHED_WITHIN: u64 = 30;
 
 /// The outbox of one user.
 pub(super) struct Outbox<'s> {
@@ -46,6 +48,9 @@ struct Entry {
     pieces: VecDeque<Reply>,
     /// It waits so long, in Unix seconds.
     until: u64,
+    /// So long it is being pushed, in Unix seconds: meanwhile none of it is fetched.
+    #[serde(default)]
+    pushed_until: u64,
 }
 
 /// A piece that was given away, for the repeats of the message that asked for it.
@@ -73,7 +78,7 @@ pub(super) enum First {
     Piece(Piece),
     /// An answer that is still being worked out.
     Promised(Box<Order>),
-    /// It is not certain yet whether the user has the piece before.
+    /// It is not certain yet whether the user has the piece before, or what is first here is being pushed.
     Uncertain,
     /// Nothing.
     Nothing,
@@ -96,6 +101,7 @@ impl<'s> Outbox<'s> {
                 promised: Some(order.clone()),
                 pieces: VecDeque::new(),
                 until: self.end(now),
+                pushed_until: 0,
             };
             record.entries.push(entry);
             Change::Keep(())
@@ -105,6 +111,15 @@ impl<'s> Outbox<'s> {
     /// Puts the pieces in for which a message waits, instead of all that it had there; none takes it out. Gives how many
     /// are ready then, whatever they are for.
     pub(super) fn set(&self, message: &str, pieces: &[Reply]) -> Result<usize, StoreError> {
+        self.replace(message, pieces, 0)
+    }
+
+    /// The same with pieces that are to be pushed: they are fetched only if that does not come to an end.
+    pub(super) fn set_pushed(&self, message: &str, pieces: &[Reply]) -> Result<usize, StoreError> {
+        self.replace(message, pieces, PUSHED_WITHIN)
+    }
+
+    fn replace(&self, message: &str, pieces: &[Reply], pushed_within: u64) -> Result<usize, StoreError> {
         self.change(|record, now| {
             let place = record.entries.iter().position(|entry| entry.message == message);
             match (place, pieces) {
@@ -116,6 +131,7 @@ impl<'s> Outbox<'s> {
                         promised: None,
                         pieces: pieces.iter().cloned().collect(),
                         until: self.end(now),
+                        pushed_until: now + pushed_within,
                     };
                     match place.and_then(|place| record.entries.get_mut(place)) {
                         Some(old) => *old = entry,
@@ -124,6 +140,17 @@ impl<'s> Outbox<'s> {
                 }
             }
             Change::Keep(record.ready())
+        })
+    }
+
+    /// Notes that what waits for a message is pushed no more: it is to be fetched.
+    pub(super) fn let_go(&self, message: &str) -> Result<(), StoreError> {
+        self.change(|record, _| {
+            let Some(entry) = record.entries.iter_mut().find(|entry| entry.message == message) else {
+                return Change::None(());
+            };
+            entry.pushed_until = 0;
+            Change::Keep(())
         })
     }
 
@@ -156,6 +183,7 @@ impl<'s> Outbox<'s> {
                 promised: None,
                 pieces: VecDeque::from([given.piece.reply]),
                 until: self.end(now),
+                pushed_until: 0,
             };
             record.entries.insert(0, entry);
             Change::Keep(())
@@ -201,6 +229,9 @@ impl<'s> Outbox<'s> {
                 return Change::None(First::Uncertain);
             }
             let Some(first) = record.entries.first_mut() else { return Change::None(First::Nothing) };
+            if now < first.pushed_until {
+                return Change::None(First::Uncertain);
+            }
             let Some(reply) = first.pieces.pop_front() else {
                 let order = first.promised.clone();
                 return Change::None(order.map_or(First::Nothing, |order| First::Promised(Box::new(order))));

@@ -486,3 +486,95 @@ fn what_was_pushed_whole_is_not_followed_by_a_failure() {
     assert!(pushes.try_recv().is_err());
     assert!(!Owed::of(&*office.shaky(), LONG).has(&said).unwrap());
 }
+
+#[test]
+fn of_several_replies_none_comes_where_their_message_has_failed() {
+    for (late, may_push) in [(Late::Push, true), (Late::Fetch, false)] {
+        let (office, pushes) = Stub::office(may_push);
+        let (desk, order) = (desk(&office), order("m", late));
+        let store = Stub::open(&office.folder, "1.db", &Arc::default());
+        store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+        office.fail_at(Some("put_if answer/"));
+        thread::scope(|scope| {
+            let finishing = scope.spawn(|| desk.finish(&order, ME, vec![Reply::text("1"), Reply::text("2")]));
+            while Outbox::of(&*store, "o1", LONG).pieces("m").unwrap().is_empty() {
+                thread::yield_now();
+            }
+            // Others take it for dead just then.
+            assert_eq!(desk.lost(&*store, &order).unwrap(), order.failure());
+            office.fail_at(None);
+            finishing.join().unwrap();
+        });
+        assert!(pushes.try_recv().is_err());
+        assert_eq!(fetched(&desk, "ask"), None);
+    }
+}
+
+#[test]
+fn what_is_being_pushed_is_fetched_only_if_that_fails() {
+    let (office, pushes) = Stub::office(true);
+    let (lets_push, waits) = channel::<()>();
+    *office.lets_push.lock().unwrap() = Some(waits);
+    let desk = desk(&office);
+    leave_behind(&office, &order("m", Late::Push), Way::Push);
+    thread::scope(|scope| {
+        let pushing = scope.spawn(|| desk.look_after_late().unwrap());
+        while Outbox::of(&*office.shaky(), "o1", LONG).pieces("m").unwrap().is_empty() {
+            thread::yield_now();
+        }
+        let waits = desk.fetch(&order("ask", Late::Auto), Instant::now()).unwrap().unwrap();
+        assert!(waits.xml.unwrap().contains("还在想"));
+        drop(lets_push);
+        pushing.join().unwrap();
+    });
+    assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: sorry"]);
+    assert_eq!(fetched(&desk, "ask again"), None);
+    // WeChat takes no more for this one.
+    let spent = order("spent", Late::Push);
+    leave_behind(&office, &spent, Way::Push);
+    Outbox::of(&*office.shaky(), "o1", LONG).set("spent", &[Reply::text("late")]).unwrap();
+    let (limit, window) = spent.trigger.quota();
+    while office.shaky().count(&pushed(&spent), limit, window).unwrap().is_some() {}
+    desk.look_after_late().unwrap();
+    assert!(pushes.try_recv().is_err());
+    assert_eq!(fetched(&desk, "ask at last").unwrap(), "late");
+}
+
+#[test]
+fn who_dies_between_the_first_reply_and_the_push_of_the_others_has_left_them() {
+    let (office, _pushes) = Stub::office(true);
+    let (desk, order) = (desk(&office), order("m", Late::Push));
+    let store = Stub::open(&office.folder, "1.db", &Arc::default());
+    store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+    office.fail_at(Some("put_if answer/"));
+    thread::scope(|scope| {
+        let finishing = scope.spawn(|| desk.finish(&order, ME, vec![Reply::text("1"), Reply::text("2")]));
+        let began = Instant::now();
+        let rest = loop {
+            let rest = Outbox::of(&*store, "o1", LONG).pieces("m").unwrap();
+            if !rest.is_empty() || began.elapsed() > LONG / 4 {
+                break rest;
+            }
+            thread::yield_now();
+        };
+        office.fail_at(None);
+        finishing.join().unwrap();
+        assert_eq!(rest, [Reply::text("2")]);
+    });
+}
+
+#[test]
+fn who_dies_before_the_first_of_several_replies_is_answered_leaves_none_behind() {
+    let (office, _pushes) = Stub::office(false);
+    let (desk, order) = (desk(&office), order("m", Late::Fetch));
+    let store = office.shaky();
+    store.claim("m", ME, Duration::from_millis(1), REPEATED_WITHIN).unwrap();
+    while matches!(look(&*store, &order).unwrap(), Claim::Running { .. }) {
+        thread::yield_now();
+    }
+    Outbox::of(&*store, "o1", LONG).set("m", &[Reply::text("2")]).unwrap();
+    let (visitor, answers) = Caller::waiting(LONG);
+    desk.attend(order, &visitor, handler("never").0);
+    assert!(answers.recv_timeout(LONG).unwrap().contains("sorry"));
+    assert_eq!(fetched(&desk, "ask"), None);
+}

@@ -124,8 +124,12 @@ impl Program<'_> {
         let lost = |error| ProgramError::Lost { program: program(), error };
         let end = watch_end(pid).map_err(lost)?;
         let mut talk = Talk::new(&mut running.child, end, self.input, self.max_output).map_err(lost)?;
-        let talked = talk.until_the_end(until, complain).map_err(lost)?;
-        match talked {
+        let talked = talk.until_the_end(until, complain);
+        if !matches!(talked, Ok(Talked::Ended)) {
+            // Before its pipes are closed: it might die of that, and nobody knew any more what it has started.
+            running.kill();
+        }
+        match talked.map_err(lost)? {
             Talked::Ended => {}
             Talked::TimedOut => {
                 return Err(ProgramError::TimedOut { program: program(), limit: started.elapsed() });
@@ -163,13 +167,19 @@ struct Running {
     group: Option<Pid>,
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(group) = self.group {
+impl Running {
+    fn kill(&mut self) {
+        if let Some(group) = self.group.take() {
             kill_family(group);
             // Killed, it ends at once; its entry is to go.
             let _ = self.child.wait();
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -276,7 +286,6 @@ impl<'i> Talk<'i> {
             tv_nsec: wait.subsec_nanos().into(),
         };
         match poll(&mut watched, Some(&limit)) {
-            Ok(0) if wait == left => return Ok(None),
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(Some([false; 4])),
             Err(error) => return Err(error.into()),
@@ -284,7 +293,9 @@ impl<'i> Talk<'i> {
         let mut news = watched.iter().map(|pipe| !pipe.revents().is_empty());
         let [ended, writes, reads, complains] =
             pipes.map(|pipe| pipe.is_some() && news.next().unwrap_or(false));
-        Ok(Some([ended || self.end.is_none() && has_ended(self.pid)?, writes, reads, complains]))
+        let ended = ended || self.end.is_none() && has_ended(self.pid)?;
+        // Not only where there is no news: there may be some without end.
+        Ok((ended || !left.is_zero()).then_some([ended, writes, reads, complains]))
     }
 
     /// Writes as much of the input as the program takes now; then, or if it does not want it, closes its stdin.
@@ -461,17 +472,20 @@ mod tests {
 
     #[test]
     fn children_in_groups_of_their_own_die_with_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let pids = folder.path().join("pids");
-        fs::write(&pids, "").unwrap();
-        let line = format!(
-            "for how in 'timeout 1000' setsid; do $how sh -c 'echo $$ >>{0}; sleep 1000; :' & done; \
-             until [ $(wc -l <{0}) = 2 ]; do sleep 0.01; done; yes",
-            pids.display()
-        );
-        assert!(matches!(run(&line, b"", LONG).0, Err(ProgramError::TooMuch { .. })));
-        let pids = fs::read_to_string(pids).unwrap();
-        until_gone(&pids);
+        // It may also die of the pipe that nobody reads any more, sooner or later.
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let pids = folder.path().join("pids");
+            fs::write(&pids, "").unwrap();
+            let line = format!(
+                "for how in 'timeout 1000' setsid; do $how sh -c 'echo $$ >>{0}; sleep 1000; :' & done; \
+                 until [ $(wc -l <{0}) = 2 ]; do sleep 0.01; done; yes",
+                pids.display()
+            );
+            assert!(matches!(run(&line, b"", LONG).0, Err(ProgramError::TooMuch { .. })));
+            let pids = fs::read_to_string(pids).unwrap();
+            until_gone(&pids);
+        }
     }
 
     #[test]
@@ -485,6 +499,25 @@ mod tests {
         let (ended, _) = run("yes", b"", LONG);
         let error = ended.unwrap_err();
         assert_eq!(error.to_string(), "`sh` was killed: it wrote more than 1048576 bytes");
+    }
+
+    #[test]
+    fn one_that_complains_without_end_is_not_heard_out() {
+        let command = ["sh", "-c", "exec yes >&2"].map(str::to_owned);
+        let path = (OsStr::new("PATH"), OsStr::new("/usr/bin:/bin"));
+        let (folder, max_output) = (Path::new("/"), 1000);
+        let program = Program { command: &command, folder, variables: &[path], input: b"", max_output };
+        let until = Instant::now() + Duration::from_millis(300);
+        let mut lines = 0;
+        let ended = program.run(until, &mut |_| {
+            // A log that is slower than who fills it.
+            while Instant::now() < until {
+                std::thread::yield_now();
+            }
+            lines += 1;
+        });
+        assert!(matches!(ended, Err(ProgramError::TimedOut { .. })), "{ended:?}");
+        assert!(lines <= CHUNK, "{lines}");
     }
 
     #[test]
