@@ -541,7 +541,9 @@ mod tests {
         };
         let ended = run("cat; exec >&- 2>&-; exit 3", LONG).unwrap();
         assert_eq!((ended.status.code(), ended.output), (Some(3), b"x".to_vec()));
-        assert!(run("sleep 1000 & echo left", LONG).is_ok());
+        let left = run("sleep 1000 & echo $!", LONG).unwrap().output;
+        let left = str::from_utf8(&left).unwrap().trim().parse().unwrap();
+        rustix::process::kill_process(Pid::from_raw(left).unwrap(), Signal::KILL).unwrap();
         let late = run("sleep 1000", Duration::from_millis(100));
         assert!(matches!(late, Err(ProgramError::TimedOut { .. })), "{late:?}");
     }
