@@ -5,7 +5,7 @@
 //! something there, should anybody still be listening.
 
 use std::env;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -77,16 +77,21 @@ pub(super) fn assignment<A: DeserializeOwned>() -> Result<A, String> {
     // Fails for the leader of a group only, which a child of ours never is.
     let _ = setsid();
     let mut line = String::new();
-    let read = BufReader::new(io::stdin().lock().take(MAX_ASSIGNMENT)).read_line(&mut line);
+    let read = io::stdin().lock().take(MAX_ASSIGNMENT).read_line(&mut line);
     read.map_err(|error| error.to_string())?;
     serde_json::from_str(&line)
         .map_err(|_| "this command is for wxcgi itself: a CGI process starts it".to_owned())
 }
 
-/// Says to who gave the assignment that it is so far. Stdin is a socket: what is written there comes to it.
-pub(super) fn report() {
+/// Says something to who gave the assignment, in one line. Stdin is a socket: what is written there comes to it.
+pub(super) fn report(what: &impl Serialize) {
+    let Ok(mut line) = serde_json::to_vec(what) else { return };
+    line.push(b'\n');
+    let mut left = line.as_slice();
     // Who waits, hears of it; else it is gone.
-    let _ = rustix::io::write(rustix::stdio::stdin(), b"!");
+    while let Ok(written @ 1..) = rustix::io::write(rustix::stdio::stdin(), left) {
+        left = left.get(written..).unwrap_or_default();
+    }
 }
 
 /// The account of a config, for a process that serves it so; its log is begun.

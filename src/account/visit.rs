@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::callback::{Pending, SUCCESS};
-use crate::delivery::{Answer, Desk, Order, Visitor};
+use crate::delivery::{Decision, Desk, Order, Visitor};
 use crate::gateway::Responder;
 use crate::http::Response;
 
@@ -157,9 +157,9 @@ impl Visitor for Visit {
         !matches!(*self.asker(), Asker::Waits(_))
     }
 
-    fn serve(&self, answer: &Answer) {
+    fn serve(&self, decision: &Decision) {
         if let Some(responder) = self.take(false) {
-            responder.respond(self.pending.respond_with(answer));
+            responder.respond(self.pending.respond_with(&decision.answer));
         }
     }
 

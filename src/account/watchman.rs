@@ -59,7 +59,7 @@ pub(super) fn appoint(surroundings: &Surroundings, order: &Order, worker: &UnixS
 /// In words for a person, who may have called it by mistake.
 pub fn watch_for_cgi(before_waiting: fn()) -> Result<(), String> {
     let watch: Watch = detached::assignment()?;
-    detached::report();
+    detached::report(&());
     before_waiting();
     wait_for_worker().map_err(|error| error.to_string())?;
     detached::open(&watch.config, Service::OneRequest)?.work.settle(&watch.order);

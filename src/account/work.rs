@@ -130,6 +130,12 @@ impl Work {
         self.desk.work(&Arc::new(order.clone()), holder, visitor, || pending.work_out(order, &job));
     }
 
+    /// Notes of a message that is worked out here that it was answered as failed.
+    pub(super) fn note_failed(&self) -> impl Fn(&Order) + Send + use<> {
+        let desk = Arc::clone(&self.desk);
+        move |order| desk.note_failed(order)
+    }
+
     /// Sees to what is left of a message that is to be pushed, now that its process has ended.
     pub(super) fn settle(&self, order: &Order) {
         if let Err(why) = self.desk.settle(order) {

@@ -1,19 +1,20 @@
-//! A process that works a message out for a CGI process, and says when its answer is decided.
+//! A process that works a message out for a CGI process, and tells it what is decided.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use super::work::{JOB, Surroundings};
-use super::{LEFT, circumstances, detached, pool};
+use super::{Account, LEFT, circumstances, detached, pool};
 use crate::callback::{Circumstances, Pending};
 use crate::config::load::Service;
-use crate::delivery::{Answer, Order, Visitor};
+use crate::delivery::{Decision, Order, Visitor};
 use crate::store::Holder;
 
 /// The command of this program that does it; no help tells of it.
@@ -66,11 +67,26 @@ pub fn work_for_cgi() -> Result<(), String> {
     let body = assignment.body.into_bytes();
     let pending = Pending::of_message(&account.terms, body, received, circumstances);
     let parent: Arc<dyn Visitor> = Arc::new(Parent { received });
+    heed(&account, &assignment.order);
     account.work.work_out(&pending, &assignment.order, Holder(assignment.holder), &parent);
     drop(account);
     // It may have begun to look after others.
     pool::wait(LEFT);
     Ok(())
+}
+
+/// Hears from who gave the assignment whether its message was answered as failed.
+fn heed(account: &Account, order: &Order) {
+    let (note, order) = (account.work.note_failed(), order.clone());
+    let listen = move || {
+        // Nothing more comes from who is satisfied, or has died.
+        if matches!(io::stdin().read(&mut [0]), Ok(1)) {
+            note(&order);
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("parent".to_owned()).spawn(listen) {
+        log::error!(target: "account", "cannot start a thread: {error}");
+    }
 }
 
 /// Who gave the assignment.
@@ -92,8 +108,8 @@ impl Visitor for Parent {
         false
     }
 
-    fn serve(&self, _: &Answer) {
-        detached::report();
+    fn serve(&self, decision: &Decision) {
+        detached::report(decision);
     }
 
     fn hold(&self) {}

@@ -8,9 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::order::{Answer, Order};
-use super::{CLAIM, Desk, Visitor, Way, again, decision};
-use crate::store::Holder;
+use super::decision::{Decision, Way};
+use super::order::Order;
+use super::rescue::lease_of;
+use super::{CLAIM, Desk, Visitor, words};
+use crate::store::{Holder, Lease, Store, StoreError};
 
 /// So often it is asked what other processes have decided.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -52,8 +54,6 @@ struct State {
     jobs: Vec<Claimed>,
     /// There is a clerk.
     is_staffed: bool,
-    /// There is a reason to look before the next point in time.
-    is_poked: bool,
     is_closed: bool,
 }
 
@@ -99,15 +99,37 @@ impl fmt::Debug for Visit {
     }
 }
 
-/// A message that is being worked out here.
+/// What it takes to work at a message, and has to be prolonged.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Keeps {
+    /// To work it out.
+    Claim,
+    /// To look after it, as who worked on it has died.
+    Lease,
+}
+
+/// A message that is being worked on here.
 #[derive(Debug, Clone)]
 struct Claimed {
     order: Arc<Order>,
     holder: Holder,
-    /// When its claim began, or was prolonged.
+    keeps: Keeps,
+    /// When its claim or lease began, or was prolonged.
     renewed: Instant,
     /// Nobody waits for it any longer.
     given_up: Option<Way>,
+}
+
+impl Claimed {
+    /// Prolongs what it takes; `false` if that is lost.
+    fn prolong(&self, store: &dyn Store) -> Result<bool, StoreError> {
+        match self.keeps {
+            Keeps::Claim => store.renew(&self.order.message, self.holder, CLAIM),
+            Keeps::Lease => store
+                .lease(&lease_of(&self.order), self.holder, CLAIM)
+                .map(|lease| matches!(lease, Lease::Held { .. })),
+        }
+    }
 }
 
 /// Ends a job on the board when it is dropped.
@@ -148,10 +170,10 @@ impl Board {
         self.changed.notify_all();
     }
 
-    pub(super) fn begin_job(board: &Arc<Self>, order: &Arc<Order>, holder: Holder) -> Job {
+    pub(super) fn begin_job(board: &Arc<Self>, order: &Arc<Order>, holder: Holder, keeps: Keeps) -> Job {
         let (order, renewed) = (Arc::clone(order), Instant::now());
         let message = order.message.clone();
-        board.state().jobs.push(Claimed { order, holder, renewed, given_up: None });
+        board.state().jobs.push(Claimed { order, holder, keeps, renewed, given_up: None });
         board.changed.notify_all();
         Job { board: Arc::clone(board), message }
     }
@@ -172,21 +194,15 @@ impl Board {
     }
 
     /// Answers all attempts of a message that wait here.
-    pub(super) fn serve(&self, message: &str, answer: &Answer) {
+    pub(super) fn serve(&self, message: &str, decision: &Decision) {
         let mut state = self.state();
         let (its, others): (Vec<_>, Vec<_>) =
             std::mem::take(&mut state.visits).into_iter().partition(|visit| visit.order.message == message);
         state.visits = others;
         drop(state);
         for visit in its {
-            visit.visitor.serve(answer);
+            visit.visitor.serve(decision);
         }
-    }
-
-    /// Has the clerk look now.
-    pub(super) fn poke(&self) {
-        self.state().is_poked = true;
-        self.changed.notify_all();
     }
 
     pub(super) fn close(&self) {
@@ -207,9 +223,7 @@ impl Board {
             let looks = self.looks.load(Ordering::Acquire) && agenda.look <= now;
             let soon = now + state.lead();
             let is_due = state.visits.iter().any(|visit| visit.due <= soon);
-            if asks || renews || looks || is_due || state.is_poked {
-                let asks = asks || state.is_poked;
-                state.is_poked = false;
+            if asks || renews || looks || is_due {
                 let (due, waiting): (Vec<_>, Vec<_>) =
                     std::mem::take(&mut state.visits).into_iter().partition(|it| it.due <= soon);
                 let foreign = waiting.iter().filter(|visit| asks && visit.is_foreign).cloned().collect();
@@ -310,7 +324,7 @@ impl Desk {
             self.make(Round::Ask, move |desk| foreign.iter().try_for_each(|visit| desk.ask(visit)));
         }
         if turn.looks {
-            self.make(Round::Look, |desk| desk.look_after_late());
+            self.make(Round::Look, Self::look_after_late);
         }
     }
 
@@ -332,23 +346,22 @@ impl Desk {
     fn ask(&self, visit: &Visit) -> Result<(), String> {
         let store = self.office.store()?;
         let message = &visit.order.message;
-        if let Some(decision) = decision(&*store, message).map_err(|error| error.to_string())? {
-            self.have_watched(&visit.order, &decision);
-            self.board.serve(message, &again(decision.answer));
+        if let Some(decision) = Decision::of(&*store, message).map_err(words)? {
+            self.secure(&visit.order, &decision);
+            self.board.serve(message, &decision.again());
         }
         Ok(())
     }
 
-    /// Prolongs the claims of jobs, and shows their users that somebody is at it.
+    /// Prolongs the claims and leases of jobs, and shows their users that somebody is at it.
     fn look_after(self: &Arc<Self>, jobs: &[Claimed]) -> Result<(), String> {
         let store = self.office.store()?;
-        let words = |error: crate::store::StoreError| error.to_string();
         let mut pushed = Vec::new();
         for job in jobs.iter().filter(|job| self.board.has_job(&job.order.message)) {
-            if !store.renew(&job.order.message, job.holder, CLAIM).map_err(words)? {
+            if !job.prolong(&*store).map_err(words)? {
                 log::warn!(target: "delivery", "{}: others take it for dead", job.order.met);
             }
-            let decision = decision(&*store, &job.order.message).map_err(words)?;
+            let decision = Decision::of(&*store, &job.order.message).map_err(words)?;
             if decision.is_some_and(|decision| decision.given_up == Some(Way::Push)) {
                 pushed.push(Arc::clone(&job.order));
             }

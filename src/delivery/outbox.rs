@@ -22,8 +22,8 @@ const MAX_GIVEN: usize = 16;
 /// Whoever takes a piece knows within so long, in seconds, whether its user has it. Who has died before that has not
 /// answered, and WeChat asks again for the same message.
 const CERTAIN_AFTER: u64 = 10;
-/// Whoever pushes a piece knows within so long, in seconds, whether WeChat took it.
-const PUSHED_WITHIN: u64 = 30;
+/// Whoever pushes a piece knows within so long, in seconds, whether WeChat took it: `[api] timeout` is a minute at most.
+const PUSHED_WITHIN: u64 = 90;
 
 /// The outbox of one user.
 pub(super) struct Outbox<'s> {
@@ -48,7 +48,7 @@ struct Entry {
     pieces: VecDeque<Reply>,
     /// It waits so long, in Unix seconds.
     until: u64,
-    /// So long it is being pushed, in Unix seconds: meanwhile none of it is fetched.
+    /// So long it is being pushed, in Unix seconds: meanwhile none of it is fetched. 0: it is not.
     #[serde(default)]
     pushed_until: u64,
 }
@@ -111,15 +111,20 @@ impl<'s> Outbox<'s> {
     /// Puts the pieces in for which a message waits, instead of all that it had there; none takes it out. Gives how many
     /// are ready then, whatever they are for.
     pub(super) fn set(&self, message: &str, pieces: &[Reply]) -> Result<usize, StoreError> {
-        self.replace(message, pieces, 0)
+        self.replace(message, pieces, |_| 0)
     }
 
     /// The same with pieces that are to be pushed: they are fetched only if that does not come to an end.
     pub(super) fn set_pushed(&self, message: &str, pieces: &[Reply]) -> Result<usize, StoreError> {
-        self.replace(message, pieces, PUSHED_WITHIN)
+        self.replace(message, pieces, |now| now + PUSHED_WITHIN)
     }
 
-    fn replace(&self, message: &str, pieces: &[Reply], pushed_within: u64) -> Result<usize, StoreError> {
+    fn replace(
+        &self,
+        message: &str,
+        pieces: &[Reply],
+        pushed_until: fn(u64) -> u64,
+    ) -> Result<usize, StoreError> {
         self.change(|record, now| {
             let place = record.entries.iter().position(|entry| entry.message == message);
             match (place, pieces) {
@@ -131,7 +136,7 @@ impl<'s> Outbox<'s> {
                         promised: None,
                         pieces: pieces.iter().cloned().collect(),
                         until: self.end(now),
-                        pushed_until: now + pushed_within,
+                        pushed_until: pushed_until(now),
                     };
                     match place.and_then(|place| record.entries.get_mut(place)) {
                         Some(old) => *old = entry,
@@ -140,6 +145,16 @@ impl<'s> Outbox<'s> {
                 }
             }
             Change::Keep(record.ready())
+        })
+    }
+
+    /// Takes out what was being pushed for a message: its user has it.
+    pub(super) fn drop_pushed(&self, message: &str) -> Result<(), StoreError> {
+        self.change(|record, _| {
+            let is_it = |entry: &Entry| entry.message == message && entry.pushed_until > 0;
+            let Some(place) = record.entries.iter().position(is_it) else { return Change::None(()) };
+            record.entries.remove(place);
+            Change::Keep(())
         })
     }
 

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use super::*;
 use crate::store::hooked::Hooked;
 use crate::store::sqlite::{Journal, Sqlite};
+use crate::wechat::limits::MAX_TEXT_BYTES;
 
 const LONG: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_millis(20);
@@ -133,7 +134,7 @@ impl Visitor for Caller {
         self.is_served.load(Ordering::Acquire)
     }
 
-    fn serve(&self, answer: &Answer) {
+    fn serve(&self, Decision { answer, .. }: &Decision) {
         if !self.is_served.swap(true, Ordering::AcqRel) {
             let _ = self.answered.send(answer.xml.clone().unwrap_or_else(|| SUCCESS.to_owned()));
         }
@@ -197,7 +198,7 @@ fn leave_behind(office: &Stub, order: &Order, way: Way) {
 /// The same so long ago that the claim was forgotten.
 fn leave_unclaimed(office: &Stub, order: &Order, way: Way) {
     let store = office.shaky();
-    decide(&*store, &order.message, &Decision { answer: order.answer(None), given_up: Some(way) }).unwrap();
+    Decision::given_up(order.answer(None), way).decide(&*store, &order.message).unwrap();
     if way == Way::Push {
         Owed::of(&*store, LONG).add(order).unwrap();
     }
@@ -359,8 +360,7 @@ fn who_dies_before_it_is_decided_leaves_nobody_alone() {
             assert!(fetched(&desk, "ask").unwrap().contains("还在想"));
         }
         // It was answered after all: there is nothing to come.
-        let ours = Decision { answer: order.answer(None), given_up: None };
-        decide(&*store, "m", &ours).unwrap();
+        Decision::answered(order.answer(None)).decide(&*store, "m").unwrap();
         store.finish("m", ME, b"", REPEATED_WITHIN).unwrap();
         desk.look_after_late().unwrap();
         assert_eq!(fetched(&desk, "ask again"), None);
@@ -375,8 +375,7 @@ fn the_last_message_that_wechat_takes_says_how_many_wait() {
     let (desk, order) = (desk(&office), Arc::new(order("m", Late::Push)));
     let store = office.shaky();
     store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
-    let ours = Decision { answer: order.answer(None), given_up: Some(Way::Push) };
-    decide(&*store, "m", &ours).unwrap();
+    Decision::given_up(order.answer(None), Way::Push).decide(&*store, "m").unwrap();
     desk.finish(&order, ME, (1..8).map(|number| Reply::text(number.to_string())).collect());
     let taken: Vec<_> = pushes.try_iter().collect();
     assert_eq!(taken[..4], ["o1: 1", "o1: 2", "o1: 3", "o1: 4"]);
@@ -474,17 +473,123 @@ fn a_text_that_others_follow_leaves_room_to_say_so() {
 #[test]
 fn what_was_pushed_whole_is_not_followed_by_a_failure() {
     let (office, pushes) = Stub::office(true);
-    // They were killed when WeChat had taken all and before they could take it off the list.
-    for message in ["said", "silent"] {
-        leave_behind(&office, &order(message, Late::Push), Way::Push);
+    let (said, silent) = (order("said", Late::Push), order("silent", Late::Push));
+    for message in [&said, &silent] {
+        leave_behind(&office, message, Way::Push);
+        // Both were about to push.
+        assert_eq!(office.shaky().count(&pushed(message), 5, LONG).unwrap(), Some(1));
     }
-    let said = order("said", Late::Push);
-    assert_eq!(office.shaky().count(&pushed(&said), 5, LONG).unwrap(), Some(1));
+    // This one was killed when WeChat had taken all, before the list and the outbox were cleared.
+    let paid = Decision { is_owed: false, ..Decision::given_up(said.answer(None), Way::Push) };
+    paid.amend(&*office.shaky(), "said").unwrap();
+    Outbox::of(&*office.shaky(), "o1", LONG).set_pushed("said", &[Reply::text("late")]).unwrap();
     let desk = desk(&office);
     desk.look_after_late().unwrap();
-    assert_eq!(pushes.recv_timeout(LONG).unwrap(), "o1: sorry");
-    assert!(pushes.try_recv().is_err());
-    assert!(!Owed::of(&*office.shaky(), LONG).has(&said).unwrap());
+    assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: sorry"]);
+    assert!(Owed::of(&*office.shaky(), LONG).orders().unwrap().is_empty());
+    assert_eq!(Outbox::of(&*office.shaky(), "o1", LONG).ready().unwrap(), 0);
+}
+
+#[test]
+fn what_follows_an_answer_is_pushed_on_when_its_process_has_died() {
+    let (office, pushes) = Stub::office(true);
+    let (desk, order) = (desk(&office), order("m", Late::Push));
+    let store = office.shaky();
+    store.claim("m", ME, Duration::from_millis(1), REPEATED_WITHIN).unwrap();
+    // As if the process were killed when WeChat has the first one and before the next.
+    office.fail_at(Some("count pushed/"));
+    thread::scope(|scope| {
+        let replies = ["1", "2", "3"].map(Reply::text).to_vec();
+        let finishing = scope.spawn(|| desk.finish(&order, ME, replies));
+        while Decision::of(&*Stub::open(&office.folder, "1.db", &Arc::default()), "m").unwrap().is_none() {
+            thread::yield_now();
+        }
+        // Somebody else does it: who was slow must not do so too.
+        let others = Stub::open(&office.folder, "1.db", &Arc::default());
+        while !matches!(look(&*others, &order).unwrap(), Claim::Lost { .. }) {
+            thread::yield_now();
+        }
+        *office.store.lock().unwrap() = others;
+        desk.look_after_late().unwrap();
+        office.fail_at(None);
+        finishing.join().unwrap();
+    });
+    assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: 2", "o1: 3"]);
+    assert!(Owed::of(&*store, LONG).orders().unwrap().is_empty());
+    assert_eq!(fetched(&desk, "ask"), None);
+}
+
+#[test]
+fn who_was_asked_hears_what_is_decided_also_where_the_store_is_away() {
+    let (office, _) = Stub::office(true);
+    let desk = desk(&office);
+    let (visitor, answers) = Caller::waiting(LONG);
+    let (start, mut worker) = worker();
+    let order = order("m", Late::Auto);
+    desk.attend(order.clone(), &visitor, start);
+    office.fail_at(Some(""));
+    let decision =
+        Decision { is_owed: true, ..Decision::answered(order.answer(Some(&Reply::text("first")))) };
+    serde_json::to_writer(&mut worker, &decision).unwrap();
+    worker.write_all(b"\n").unwrap();
+    assert!(answers.recv_timeout(LONG).unwrap().contains("first"));
+    // The others are in the hands of the worker alone.
+    assert_eq!(*office.watched.lock().unwrap(), ["m"]);
+}
+
+#[test]
+fn a_worker_hears_that_its_message_was_answered_as_failed() {
+    let (office, _) = Stub::office(true);
+    let desk = desk(&office);
+    let (visitor, _answers) = Caller::waiting(LONG);
+    let (start, mut worker) = worker();
+    let order = order("m", Late::Auto);
+    desk.attend(order.clone(), &visitor, start);
+    desk.note_failed(&order);
+    worker.set_read_timeout(Some(LONG)).unwrap();
+    assert_eq!(worker.read(&mut [0]).unwrap(), 1);
+    assert_eq!(*office.watched.lock().unwrap(), ["m"]);
+}
+
+#[test]
+fn what_was_answered_as_failed_while_it_was_being_decided_is_late() {
+    let (office, pushes) = Stub::office(true);
+    let (desk, order) = (desk(&office), order("m", Late::Push));
+    let (visitor, answers) = Caller::waiting(LONG);
+    let visitor: Arc<dyn Visitor> =
+        Arc::new(Refused { desk: Arc::clone(&desk), order: order.clone(), visitor });
+    let (start, let_go) = handler("late");
+    desk.attend(order, &visitor, start);
+    drop(let_go);
+    assert_eq!(pushes.recv_timeout(LONG).unwrap(), "o1: late");
+    assert!(answers.try_recv().is_err());
+}
+
+/// An attempt whose last moment is that in which it is to be answered.
+struct Refused {
+    desk: Arc<Desk>,
+    order: Order,
+    visitor: Arc<dyn Visitor>,
+}
+
+impl Visitor for Refused {
+    fn received(&self) -> Instant {
+        self.visitor.received()
+    }
+
+    fn deadline(&self) -> Instant {
+        self.visitor.deadline()
+    }
+
+    fn is_served(&self) -> bool {
+        true
+    }
+
+    fn serve(&self, _: &Decision) {
+        self.desk.note_failed(&self.order);
+    }
+
+    fn hold(&self) {}
 }
 
 #[test]
@@ -501,7 +606,7 @@ fn of_several_replies_none_comes_where_their_message_has_failed() {
                 thread::yield_now();
             }
             // Others take it for dead just then.
-            assert_eq!(desk.lost(&*store, &order).unwrap(), order.failure());
+            assert_eq!(desk.lost(&*store, &order).unwrap(), Decision::answered(order.failure()));
             office.fail_at(None);
             finishing.join().unwrap();
         });

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::paths::{processes, watchmen, workers};
 use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, logs, wechat};
 use crate::store::RedisServer;
-use crate::support::{Door, FakeWechat, Site, Trouble, WeChat, available, wait_until};
+use crate::support::{Door, FakeWechat, Site, Trouble, WeChat, available, element, wait_until};
 
 /// So long a claim of a dead process holds, and then until it is looked for.
 const FOUND_OUT: Duration = Duration::from_secs(60);
@@ -163,6 +163,24 @@ fn what_a_killed_worker_has_worked_out_is_pushed_though_nobody_else_comes() {
 }
 
 #[test]
+fn what_follows_an_answer_is_pushed_on_though_its_process_is_killed_and_nobody_else_comes() {
+    at_each(CGI, |door| {
+        let fake = FakeWechat::start();
+        let rule = "[[rule]]\nwhen.text = \"all\"\nreply = [\"一\", \"二\", \"三\"]\n";
+        let site = Site::behind(door).with_config(&config(&fake, VERIFIED, rule, "")).open();
+        fake.troubles(SEND, [Trouble::Hang]);
+        let user = User::new("all", site.port());
+        let answer = site.receives(&wechat().pushes(WeChat::text_of(&user.name, "all")));
+        assert_eq!(element(&answer.text(), "Content").as_deref(), Some("一"), "{door:?}");
+        fake.was_called(SEND, 1);
+        kill_worker(&site);
+        assert_eq!(user.was_pushed(&fake, 2, FOUND_OUT), ["二", "三"], "{door:?}");
+        wait_until("all have ended", || processes(&site).is_empty());
+        assert_eq!(fake.texts_to(&user.name), ["二", "三"], "{door:?}");
+    });
+}
+
+#[test]
 fn a_killed_watchman_changes_nothing() {
     at_each(CGI, |door| {
         let late = Late::by(door, 4);
@@ -288,6 +306,28 @@ fn a_redis_that_crashes_and_comes_back_loses_nobody() {
             assert!(answers.contains(&answer), "{door:?} {word}: {answer}");
             assert_eq!(workshop.runs(word), 1, "{door:?} {word}");
         }
+    });
+}
+
+#[test]
+fn what_is_worked_out_after_a_failure_was_answered_for_want_of_a_store_still_comes() {
+    if !available("redis-server") {
+        return;
+    }
+    at_each([Door::ApacheCgid, Door::NginxUnix], |door| {
+        let (workshop, fake, mut redis) = (Workshop::open(), FakeWechat::start(), RedisServer::durable());
+        let store = format!("[store]\nurl = \"{}\"", redis.url());
+        let rules = workshop.slow_rule("slow", 8, "late = \"push\"");
+        let site = Site::behind(door).with_config(&config(&fake, VERIFIED, &rules, &store)).open();
+        let user = User::new("slow", site.port());
+        let asked = in_background(&user, "slow");
+        workshop.has_begun("slow");
+        redis.kill();
+        // Nobody can decide what becomes of it.
+        assert_eq!(asked.join().expect("an answer").as_deref(), Some(FAILED), "{door:?}");
+        redis.start_again();
+        assert_eq!(user.was_pushed(&fake, 1, FOUND_OUT), ["答 slow"], "{door:?}");
+        assert_eq!(workshop.runs("slow"), 1, "{door:?}");
     });
 }
 

@@ -1,0 +1,285 @@
+//! Brings what was worked out to the user: as the answer of attempts that wait, by push, or into the outbox.
+
+use std::time::Duration;
+
+use super::decision::{Decision, Way};
+use super::order::Order;
+use super::outbox::Outbox;
+use super::rescue::lease_of;
+use super::{CLAIM, Desk, no_push, pushed, seconds_since};
+use crate::rules::Late;
+use crate::store::{Claim, Holder, Lease, REPEATED_WITHIN};
+use crate::wechat::errcode::Class;
+use crate::wechat::limits::{MAX_TEXT_BYTES, split_text};
+use crate::wechat::reply::Reply;
+
+/// Where WeChat refuses to let us write to a user, it is not tried again for so long.
+const NO_PUSH: Duration = Duration::from_secs(60 * 60);
+/// A piece of a long text has at least so much of it, however long the line is that says how many follow, bytes.
+const MIN_PIECE: usize = 1024;
+/// More pieces never wait.
+const MAX_LEFT: usize = 9999;
+
+/// By what one may push the answer to a message, and nobody else.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Right {
+    /// He works on it.
+    Claim(Holder),
+    /// He looks after it, as who worked on it has died.
+    Lease(Holder),
+}
+
+/// What became of a push.
+enum Pushed {
+    All,
+    /// WeChat takes no more of it: the rest is to be fetched.
+    Refused,
+    /// Others do it.
+    Left,
+}
+
+impl Desk {
+    /// Brings what was worked out to the user: as the answer of the attempts that wait, or as was decided when they were
+    /// given up.
+    pub(super) fn finish(&self, order: &Order, holder: Holder, replies: Vec<Reply>) {
+        let pieces = self.in_pieces(replies);
+        let (first, rest) = match pieces.split_first() {
+            Some((first, rest)) => (Some(first), rest),
+            None => (None, &[] as &[Reply]),
+        };
+        let answer = |left| order.answer(first.map(|first| self.with_notice(first.clone(), left)).as_ref());
+        let mut ours = if self.failed().remove(&order.message) {
+            self.refused(order)
+        } else {
+            let is_owed = !rest.is_empty() && self.can_push(order);
+            let left = if is_owed { 0 } else { rest.len() };
+            Decision { is_owed, ..Decision::answered(answer(left)) }
+        };
+        let decided = self.insist(&mut |store, is_again| {
+            if is_again {
+                // The store is away. Those who wait here need none.
+                self.board.serve(&order.message, &ours);
+            }
+            // Before anybody is answered: what is promised must be there, and somebody to see to it. Where nobody waits,
+            // all of it comes at once.
+            let behind = if ours.given_up.is_some() { &pieces } else { rest };
+            if !behind.is_empty() && Decision::of(store, &order.message)?.is_none() {
+                let outbox = self.outbox(store, order);
+                if ours.is_owed {
+                    self.owed(store).add(order)?;
+                    outbox.set_pushed(&order.message, behind)?;
+                } else {
+                    let ready = outbox.set(&order.message, behind)?;
+                    if ours.given_up.is_none() {
+                        // What waits of other messages counts too: he is given it by the same word.
+                        ours.answer = answer(ready);
+                    }
+                }
+            }
+            ours.clone().decide(store, &order.message)
+        });
+        let done = decided.and_then(|decision| {
+            self.board.serve(&order.message, &decision);
+            self.deliver_rest(order, holder, &ours, &decision, &pieces)
+        });
+        let done = done.and_then(|()| {
+            self.insist(&mut |store, _| store.finish(&order.message, holder, b"", REPEATED_WITHIN).map(drop))
+        });
+        if let Err(why) = done {
+            self.board.serve(&order.message, &ours);
+            log::error!(
+                target: "delivery", "{}: {why}; what was worked out is lost, but for what lies in the store", order.met
+            );
+        }
+    }
+
+    /// Delivers what is not the answer of attempts that wait, once it is decided.
+    fn deliver_rest(
+        &self,
+        order: &Order,
+        holder: Holder,
+        ours: &Decision,
+        decision: &Decision,
+        pieces: &[Reply],
+    ) -> Result<(), String> {
+        let rest = pieces.get(1..).unwrap_or_default();
+        let right = Right::Claim(holder);
+        // Others were faster.
+        let is_other = decision != ours;
+        if is_other && ours.is_owed && !decision.is_owed {
+            self.insist(&mut |store, _| self.owed(store).remove(order))?;
+        }
+        // A store that has crashed may have forgotten what we know.
+        match decision.given_up.or_else(|| self.board.given_up(&order.message)) {
+            // They took it for dead, and have said that it failed: the first of several is not followed by the rest.
+            None if is_other && !decision.is_owed && !rest.is_empty() => {
+                self.insist(&mut |store, _| self.outbox(store, order).set(&order.message, &[])).map(drop)
+            }
+            None if is_other => Ok(()),
+            None if self.failed().remove(&order.message) => {
+                // While it was being decided.
+                let late = self.refused(order);
+                self.insist(&mut |store, _| {
+                    if late.is_owed {
+                        self.owed(store).add(order)?;
+                    }
+                    late.amend(store, &order.message)
+                })?;
+                let way = late.given_up.unwrap_or(Way::Fetch);
+                self.deliver(order, &late, pieces, way, right)
+            }
+            None if decision.is_owed => self.deliver(order, decision, rest, Way::Push, right),
+            None => Ok(()),
+            // They took it for dead: it is for them to push it, or they have said that it failed.
+            Some(Way::Push) if !self.is_mine(order, right)? => {
+                self.deliver(order, decision, pieces, Way::Fetch, right)
+            }
+            Some(way) => self.deliver(order, decision, pieces, way, right),
+        }
+    }
+
+    /// What is decided where the attempts were answered that the message failed, as there was no time to decide.
+    fn refused(&self, order: &Order) -> Decision {
+        let way = if self.can_push(order) { Way::Push } else { Way::Fetch };
+        Decision::given_up(order.failure(), way)
+    }
+
+    /// Whether nobody else is at it.
+    fn is_mine(&self, order: &Order, right: Right) -> Result<bool, String> {
+        let message = &order.message;
+        self.insist(&mut |store, _| match right {
+            Right::Claim(holder) => {
+                store.claim(message, holder, CLAIM, REPEATED_WITHIN).map(|claim| claim == Claim::Yours)
+            }
+            Right::Lease(holder) => {
+                store.lease(&lease_of(order), holder, CLAIM).map(|lease| matches!(lease, Lease::Held { .. }))
+            }
+        })
+    }
+
+    /// Delivers what nobody waits for any longer.
+    pub(super) fn deliver(
+        &self,
+        order: &Order,
+        decision: &Decision,
+        pieces: &[Reply],
+        way: Way,
+        right: Right,
+    ) -> Result<(), String> {
+        let message = &order.message;
+        self.insist(&mut |store, _| {
+            let set = if way == Way::Push { Outbox::set_pushed } else { Outbox::set };
+            set(&self.outbox(store, order), message, pieces)
+        })?;
+        log::info!(
+            target: "delivery", "{}: {} piece(s), {}",
+            order.met, pieces.len(), if way == Way::Push { "to be pushed" } else { "wait to be fetched" }
+        );
+        if way == Way::Fetch {
+            return Ok(());
+        }
+        let pushed = self.push(order, pieces, right)?;
+        let is_refused = match pushed {
+            Pushed::Left => return Ok(()),
+            Pushed::Refused => true,
+            Pushed::All => false,
+        };
+        // In this order: whoever looks after it if we die in between finds neither too much nor nothing.
+        let paid = Decision { is_owed: false, ..decision.clone() };
+        self.insist(&mut |store, _| {
+            let outbox = self.outbox(store, order);
+            if is_refused {
+                outbox.let_go(message)?;
+            }
+            paid.amend(store, message)?;
+            outbox.drop_pushed(message)?;
+            self.owed(store).remove(order)
+        })
+    }
+
+    /// Pushes what lies in the outbox for a message. What cannot be pushed stays there, as does the last one.
+    fn push(&self, order: &Order, pieces: &[Reply], right: Right) -> Result<Pushed, String> {
+        let (limit, window) = order.trigger.quota();
+        for (number, piece) in pieces.iter().enumerate() {
+            let left = pieces.len() - number;
+            let is_open = seconds_since(order.time) < window.as_secs();
+            let counted = self.insist(&mut |store, _| store.count(&pushed(order), limit, window))?;
+            if !is_open || counted.is_none() {
+                log::warn!(
+                    target: "delivery", "{}: WeChat takes {limit} customer-service messages within {} s; {left} piece(s) wait to be fetched",
+                    order.met, window.as_secs()
+                );
+                return Ok(Pushed::Refused);
+            }
+            // WeChat takes no more: those that wait have to be asked for.
+            let waiting = if counted == Some(limit) {
+                let ready = self.insist(&mut |store, _| self.outbox(store, order).ready())?;
+                // This one is ready too, until it is sent.
+                ready.saturating_sub(1)
+            } else {
+                0
+            };
+            if !self.is_mine(order, right)? {
+                log::warn!(target: "delivery", "{}: others take who pushes it for dead; {left} piece(s) are left to them", order.met);
+                return Ok(Pushed::Left);
+            }
+            if let Err(error) = self.office.push(&order.user, &self.with_notice(piece.clone(), waiting)) {
+                log::error!(target: "delivery", "{}: {error}; {left} piece(s) wait to be fetched", order.met);
+                if matches!(error.errcode(), Some(45_015 | 45_047)) || error.class() == Some(Class::Gone) {
+                    self.insist(&mut |store, _| store.put(&no_push(&order.user), b"", NO_PUSH))?;
+                }
+                return Ok(Pushed::Refused);
+            }
+            let left = pieces.get(number + 1..).unwrap_or_default();
+            if !left.is_empty() {
+                self.insist(&mut |store, _| self.outbox(store, order).set_pushed(&order.message, left))?;
+            }
+        }
+        log::info!(target: "delivery", "{}: pushed", order.met);
+        Ok(Pushed::All)
+    }
+
+    /// Whether the account may write to the user later for what he did.
+    pub(super) fn can_push(&self, order: &Order) -> bool {
+        let (limit, window) = order.trigger.quota();
+        let may = matches!(order.late, Late::Auto | Late::Push)
+            && self.office.may_push()
+            && limit > 0
+            && seconds_since(order.time) < window.as_secs();
+        let is_refused = || {
+            let store = self.office.store().ok()?;
+            store.get(&no_push(&order.user)).ok().flatten()
+        };
+        may && is_refused().is_none()
+    }
+
+    /// A text with a line that says how many pieces follow.
+    pub(super) fn with_notice(&self, reply: Reply, left: usize) -> Reply {
+        match reply {
+            Reply::Text { content } if left > 0 => {
+                let noticed = format!("{content}\n{}", self.settings.more_text(left));
+                Reply::text(if noticed.len() > MAX_TEXT_BYTES { content } else { noticed })
+            }
+            other => other,
+        }
+    }
+
+    /// The replies, texts in several that are too long for one with the line that says how many follow.
+    pub(super) fn in_pieces(&self, replies: Vec<Reply>) -> Vec<Reply> {
+        let room = self.settings.more_text(MAX_LEFT).len() + 1;
+        let fitting = MAX_TEXT_BYTES.saturating_sub(room).max(MIN_PIECE);
+        let last = replies.len().saturating_sub(1);
+        let mut pieces = Vec::with_capacity(replies.len());
+        for (number, reply) in replies.into_iter().enumerate() {
+            let most = if number == last { MAX_TEXT_BYTES } else { fitting };
+            match reply {
+                Reply::Text { content } if content.len() > most => {
+                    let parts = split_text(&content, fitting);
+                    pieces.extend(parts.map(|part| Reply::text(part.trim_end_matches('\n'))));
+                }
+                other => pieces.push(other),
+            }
+        }
+        pieces
+    }
+}
