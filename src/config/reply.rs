@@ -123,13 +123,14 @@ impl<'c> Templates<'c> {
 
 /// WeChat may well invent a field tomorrow; today the name is most often a slip.
 fn warn_unknown_fields(names: &[String], text: &Text<'_>, faults: &Faults<'_>) {
-    let known = known_fields();
     let fields = names.iter().filter_map(|name| name.strip_prefix("message.")?.split('.').next());
-    let unknown: BTreeSet<_> = fields.filter(|field| known.iter().all(|known| known != field)).collect();
+    let is_unknown =
+        |field: &&str| known_fields().binary_search_by(|known| known.as_str().cmp(field)).is_err();
+    let unknown: BTreeSet<_> = fields.filter(is_unknown).collect();
     for field in unknown {
         let place = place_of(&format!("message.{field}"), text, faults);
         let fault = Fault::at(place, format!("no message is known to have a field `{field}`")).warning();
-        faults.push(match did_you_mean(field, known.iter().map(String::as_str)) {
+        faults.push(match did_you_mean(field, known_fields().iter().map(String::as_str)) {
             Some(near) => fault.hint(format!("did you mean `{near}`?")),
             None => fault.cure("it is empty where a message lacks it"),
         });

@@ -1,6 +1,7 @@
 //! The fields of a message under the names that templates use: `PicUrl` is `pic_url`.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use minijinja::Value;
 
@@ -36,13 +37,17 @@ pub fn message_value(message: &Message<'_>) -> impl serde::Serialize + use<> {
     to_value(message.fields())
 }
 
-/// The names of all fields that messages are known to have.
+/// The names of all fields that messages are known to have, in alphabetical order.
 #[must_use]
-pub fn known_fields() -> Vec<String> {
-    let mut names: Vec<_> = Message::known_elements().into_iter().map(snake_case).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
+pub fn known_fields() -> &'static [String] {
+    // A config has as many templates as replies.
+    static KNOWN: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let mut names: Vec<_> = Message::known_elements().into_iter().map(snake_case).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    });
+    &KNOWN
 }
 
 /// What a template finds under one name.

@@ -44,6 +44,7 @@ pub use subject::{Captures, Circumstance, Nobody, Outside, Subject};
 pub use tables::{MAX_TABLE, Rows, Table, Tables};
 pub use template::{BUILT_IN_NAMES, Scope, Session, Template, TemplateError};
 
+use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 use std::vec;
 
@@ -163,20 +164,30 @@ impl Rule {
     /// The rule as it is called in logs: its name and where it stands.
     #[must_use]
     pub fn label(&self) -> String {
-        let mut label = match &self.role {
-            Role::Rule(number) => format!("rule {number}"),
-            Role::Step { step, part: StepPart::Rule(number) } => format!("rule {number} of step `{step}`"),
-            Role::Step { step, part: StepPart::Item(number) } => format!("item {number} of step `{step}`"),
-            Role::Step { step, part } => format!("`{}` of step `{step}`", part.name()),
-            Role::Welcome => "the welcome".to_owned(),
-            Role::Unfollow => "the rule for who leaves".to_owned(),
-            Role::DefaultOf(kind) => format!("the default for {kind}"),
-            Role::Default => "the default".to_owned(),
+        let mut label = String::with_capacity(48);
+        // Every message has one made for the log. To write to a string does not fail.
+        let _ = match &self.role {
+            Role::Rule(number) => write!(label, "rule {number}"),
+            Role::Step { step, part: StepPart::Rule(number) } => {
+                write!(label, "rule {number} of step `{step}`")
+            }
+            Role::Step { step, part: StepPart::Item(number) } => {
+                write!(label, "item {number} of step `{step}`")
+            }
+            Role::Step { step, part } => write!(label, "`{}` of step `{step}`", part.name()),
+            Role::Welcome => label.write_str("the welcome"),
+            Role::Unfollow => label.write_str("the rule for who leaves"),
+            Role::DefaultOf(kind) => write!(label, "the default for {kind}"),
+            Role::Default => label.write_str("the default"),
         };
         if let Some(name) = &self.name {
-            label = format!("{label} `{name}`");
+            let _ = write!(label, " `{name}`");
         }
-        format!("{label} ({})", self.place())
+        let _ = match &self.file {
+            Some(file) => write!(label, " ({file}, line {})", self.line),
+            None => write!(label, " (line {})", self.line),
+        };
+        label
     }
 
     /// Where it stands: `line 12`, `rules/a.toml, line 12`.

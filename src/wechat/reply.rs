@@ -303,15 +303,13 @@ fn push_tag(xml: &mut String, start: &str, name: &str) {
 /// Looks at the XML of a reply with WeChat's eyes, before it leaves: a reply that WeChat cannot read shows the user
 /// a line of failure, and one that a user's text has changed may be worse.
 ///
-/// Also for XML that is not ours: a handler's, or that of a server to which we relay.
-///
 /// # Errors
 ///
 /// [`ReplyXmlError`] if it cannot be read, or if `ToUserName` or `MsgType` is not there exactly once with the
 /// expected value.
 pub fn check_xml(xml: &str, to_user: &str, msg_type: &str) -> Result<(), ReplyXmlError> {
-    let root = xml::parse_text(xml)?;
-    expect(&root, [("ToUserName", to_user), ("MsgType", msg_type)])
+    let unlike = xml::find_unlike(xml, [("ToUserName", to_user), ("MsgType", msg_type)])?;
+    unlike.map_or(Ok(()), |name| Err(ReplyXmlError::Element(name)))
 }
 
 /// Whether a reply that another server wrote is for `to_user` and in the name of `from_user`.
