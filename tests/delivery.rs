@@ -11,6 +11,8 @@ mod store_crash;
 mod storm;
 mod turns;
 
+pub(crate) use paths::processes;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -111,8 +113,8 @@ const VERIFIED: &str = "verified = true";
 fn logs(site: &Site) -> String {
     let files =
         fs::read_dir(site.folder().join("log")).expect("our folder").flatten().map(|file| file.path());
-    let files = files.chain([site.folder().join("state/worker.log")]);
-    files.map(|file| String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned()).collect()
+    let texts = files.map(|file| String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned());
+    texts.chain([site.worker_log()]).collect()
 }
 
 /// A user and the web server behind which his account is.

@@ -39,5 +39,6 @@ mod soak;
 mod stand_in;
 mod status;
 mod store;
+mod suexec;
 mod verification;
 mod wire;

@@ -38,6 +38,7 @@ every_door! {
     fastcgi_by_hand: FastcgiByHand,
     apache_cgid: ApacheCgid,
     apache_cgi: ApacheCgi,
+    apache_suexec: ApacheSuexec,
     apache_htaccess: ApacheHtaccess,
     apache_proxy_fcgi: ApacheProxyFcgi,
     apache_fcgid: ApacheFcgid,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::paths::{processes, watchmen, workers};
-use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, logs, wechat};
+use super::paths::{watchmen, workers};
+use super::{FAILED, OTHERWISE, User, VERIFIED, WAITING, Workshop, at_each, config, logs, processes, wechat};
 use crate::store::RedisServer;
 use crate::support::{Door, FakeWechat, Site, Trouble, WeChat, available, element, wait_until};
 
@@ -18,7 +18,7 @@ const FOUND_OUT: Duration = Duration::from_secs(60);
 const SOON: &str = "[server]\ndeadline = \"1s\"";
 const SEND: &str = "/cgi-bin/message/custom/send";
 /// Where each message has a process of its own, and nobody is left when it has ended.
-const CGI: [Door; 3] = [Door::ByHand, Door::ApacheCgi, Door::ApacheCgid];
+const CGI: [Door; 4] = [Door::ByHand, Door::ApacheCgi, Door::ApacheCgid, Door::ApacheSuexec];
 
 fn kill(pid: u32) {
     let pid = Pid::from_raw(pid.cast_signed()).expect("a process id");
@@ -192,7 +192,7 @@ fn a_killed_watchman_changes_nothing() {
 
 #[test]
 fn a_killed_cgi_process_leaves_its_worker_at_work() {
-    at_each([Door::ApacheCgi, Door::ApacheCgid], |door| {
+    at_each([Door::ApacheCgi, Door::ApacheCgid, Door::ApacheSuexec], |door| {
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let site =
             Site::behind(door).with_config(&config(&fake, "", &workshop.slow_rule("slow", 7, ""), "")).open();

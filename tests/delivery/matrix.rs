@@ -154,6 +154,7 @@ fn whatever_the_door_and_the_handler_each_user_gets_one_answer() {
     let doors = [
         ("Apache mod_cgi", Door::ApacheCgi),
         ("Apache mod_cgid", Door::ApacheCgid),
+        ("Apache suexec", Door::ApacheSuexec),
         ("FastCGI under nginx", Door::NginxUnix),
         ("FastCGI under Apache", Door::ApacheProxyFcgi),
     ];

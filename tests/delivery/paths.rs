@@ -329,7 +329,7 @@ fn started_as(site: &Site, command: &str) -> Vec<u32> {
 }
 
 /// The processes of the program of a site, and the command that each was started with, if any.
-pub(super) fn processes(site: &Site) -> Vec<(u32, Option<String>)> {
+pub(crate) fn processes(site: &Site) -> Vec<(u32, Option<String>)> {
     let program = site.folder().join("bin/wxcgi");
     let of_program = |process: &Path| {
         fs::read_link(process.join("exe")).ok().filter(|exe| *exe == program)?;
@@ -363,17 +363,24 @@ fn leads_session(process: u32) -> bool {
     session == Some(process.to_string())
 }
 
+/// The real, effective and saved user of a process, and that of its file accesses.
+fn users(process: u32) -> Vec<u32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("its users");
+    line.split_ascii_whitespace().map(|user| user.parse().expect("a number")).collect()
+}
+
 /// Whether a process knows what a web server wanted from a CGI program.
 fn knows_a_request(process: u32) -> bool {
     let environment = fs::read(format!("/proc/{process}/environ")).expect("it runs");
     let environment = String::from_utf8_lossy(&environment);
-    assert!(environment.contains("WXCGI_STATE_DIR="), "{environment}");
+    assert!(environment.split('\0').any(|variable| variable.starts_with("PATH=")), "{environment}");
     ["REQUEST_METHOD=", "QUERY_STRING=", "GATEWAY_INTERFACE="].iter().any(|name| environment.contains(name))
 }
 
 #[test]
 fn a_worker_and_its_watchman_outlive_their_request_and_have_nothing_of_it() {
-    at_each([Door::ApacheCgi, Door::ApacheCgid], |door| {
+    at_each([Door::ApacheCgi, Door::ApacheCgid, Door::ApacheSuexec], |door| {
         let (workshop, fake) = (Workshop::open(), FakeWechat::start());
         let site = open(door, &fake, VERIFIED, &workshop.slow_rule("slow", 5, ""), SOON);
         let user = User::new("patient", site.port());
@@ -386,12 +393,13 @@ fn a_worker_and_its_watchman_outlive_their_request_and_have_nothing_of_it() {
         for process in [worker, watchman] {
             wait_until("it is in a session of its own", || leads_session(process));
             assert!(!knows_a_request(process), "{door:?}");
+            assert_eq!(users(process), [site.user(); 4], "{door:?}");
         }
         let open = descriptors(worker);
         assert!(open[0].starts_with("socket:"), "{door:?}: {open:?}");
         assert_eq!(open[1..3], ["/dev/null", "/dev/null"], "{door:?}: {open:?}");
         // What it has opened itself: its store, the pipes to its program.
-        let state = site.folder().join("state").display().to_string();
+        let state = site.state().display().to_string();
         let is_own = |target: &String| {
             target.starts_with(&state) || target.starts_with("pipe:") || target.starts_with("anon_inode:")
         };

@@ -1,6 +1,6 @@
 //! The doors: every way in which the snippets and the README put the program behind a web server.
 
-use super::available;
+use super::{available, suexec};
 
 /// One way for a request to reach the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,9 @@ pub(crate) enum Door {
     ApacheCgid,
     /// `apache/scriptalias.conf`, MPM prefork with mod_cgi.
     ApacheCgi,
+    /// `apache/scriptalias.conf`, MPM event with mod_cgid and mod_suexec: the program runs as a user of its own, with
+    /// hardly any environment.
+    ApacheSuexec,
     /// `apache/htaccess` in a web folder.
     ApacheHtaccess,
     /// `apache/proxy-fcgi.conf`.
@@ -70,11 +73,12 @@ pub(crate) enum Start {
 
 impl Door {
     /// All of them.
-    pub(crate) const ALL: [Door; 17] = [
+    pub(crate) const ALL: [Door; 18] = [
         Door::ByHand,
         Door::FastcgiByHand,
         Door::ApacheCgid,
         Door::ApacheCgi,
+        Door::ApacheSuexec,
         Door::ApacheHtaccess,
         Door::ApacheProxyFcgi,
         Door::ApacheFcgid,
@@ -90,9 +94,13 @@ impl Door {
         Door::ApacheHeldSocket,
     ];
 
-    /// Those of `doors` whose servers this run is not told to do without.
+    /// Those of `doors` whose servers this run is not told to do without, and may have.
     pub(crate) fn open_ones<const N: usize>(doors: [Door; N]) -> impl Iterator<Item = Door> {
-        doors.into_iter().filter(|door| door.tools().iter().all(|tool| available(tool)))
+        let is_open = |door: &Door| {
+            door.tools().iter().all(|tool| available(tool))
+                && (*door != Door::ApacheSuexec || suexec::is_possible())
+        };
+        doors.into_iter().filter(is_open)
     }
 
     /// Whether this door can be used in this run, see [`Door::open_ones`].
@@ -110,6 +118,7 @@ impl Door {
             | Door::ApacheHtaccess
             | Door::ApacheProxyFcgi
             | Door::ApacheHeldSocket => &["apache2"],
+            Door::ApacheSuexec => &["apache2", "suexec"],
             Door::ApacheFcgid => &["apache2", "mod_fcgid"],
             Door::NginxUnix | Door::NginxTcp | Door::NginxKeepalive | Door::HeldSocket => &["nginx"],
             Door::NginxFcgiwrap => &["nginx", "fcgiwrap", "spawn-fcgi"],
@@ -123,7 +132,7 @@ impl Door {
     pub(crate) fn snippet(self) -> Option<&'static str> {
         match self {
             Door::ByHand | Door::FastcgiByHand => None,
-            Door::ApacheCgid | Door::ApacheCgi => Some("apache/scriptalias.conf"),
+            Door::ApacheCgid | Door::ApacheCgi | Door::ApacheSuexec => Some("apache/scriptalias.conf"),
             Door::ApacheHtaccess => Some("apache/htaccess"),
             Door::ApacheProxyFcgi | Door::ApacheHeldSocket => Some("apache/proxy-fcgi.conf"),
             Door::ApacheFcgid => Some("apache/fcgid.conf"),
@@ -143,6 +152,7 @@ impl Door {
             Door::ByHand | Door::FastcgiByHand => Front::None,
             Door::ApacheCgid => Front::Apache(&["mpm_event", "cgid"]),
             Door::ApacheCgi => Front::Apache(&["mpm_prefork", "cgi"]),
+            Door::ApacheSuexec => Front::Apache(&["mpm_event", "cgid", "suexec"]),
             Door::ApacheHtaccess => Front::Apache(&["mpm_event", "cgid", "mime", "rewrite"]),
             Door::ApacheProxyFcgi | Door::ApacheHeldSocket => {
                 Front::Apache(&["mpm_event", "proxy", "proxy_fcgi"])
@@ -164,6 +174,7 @@ impl Door {
             Door::ByHand
             | Door::ApacheCgid
             | Door::ApacheCgi
+            | Door::ApacheSuexec
             | Door::ApacheHtaccess
             | Door::ApacheFcgid
             | Door::LighttpdCgi => Start::Front,

@@ -16,6 +16,7 @@ mod request;
 mod servers;
 mod site;
 mod size;
+mod suexec;
 mod tools;
 mod wechat;
 mod wechatpy;

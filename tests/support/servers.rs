@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use super::Door;
 use super::door::{Front, Start};
 use super::processes::Processes;
 use super::tools::{command, missing, program, repository, web_user};
+use super::{Door, suexec};
 
 /// Where things lie in the folder of a site.
 #[derive(Debug, Clone)]
@@ -27,23 +27,36 @@ pub(super) struct Layout {
     pub(super) socket: PathBuf,
     pub(super) web: PathBuf,
     pub(super) logs: PathBuf,
+    /// The home of whom suexec has the program run as.
+    home: PathBuf,
+    /// His number, if the door has one.
+    suexec: Option<u32>,
 }
 
 impl Layout {
     /// Makes the folders in `root` and puts the program there, for a web server that works as another user.
     pub(super) fn make(root: &Path, door: Door) -> Self {
+        let home = root.join("home");
+        let suexec = (door == Door::ApacheSuexec).then(suexec::free_id);
+        // Where the program looks itself, for it is told nothing.
+        let (config, state) = match suexec {
+            Some(_) => (home.join(".config/wxcgi/wxcgi.toml"), home.join(".local/state/wxcgi")),
+            None => (root.join("etc/wxcgi.toml"), root.join("state")),
+        };
         let layout = Self {
             root: root.to_owned(),
             program: match door {
                 Door::ApacheHtaccess => root.join("www/wxcgi.cgi"),
                 _ => root.join("bin/wxcgi"),
             },
-            config: root.join("etc/wxcgi.toml"),
+            config,
             more_configs: root.join("etc/more"),
-            state: root.join("state"),
+            state,
             socket: root.join("run/wxcgi.sock"),
             web: root.join("www"),
             logs: root.join("log"),
+            home,
+            suexec,
         };
         for folder in ["bin", "etc", "etc/more", "run", "state", "tmp", "www", "log"] {
             fs::create_dir(root.join(folder)).expect("a folder in ours");
@@ -56,10 +69,27 @@ impl Layout {
         let copied =
             Command::new("install").args(["-m", "0755"]).arg(program()).arg(&layout.program).status();
         assert!(copied.expect("install runs").success());
+        if let Some(id) = layout.suexec {
+            suexec::settle(&layout.program, &layout.config, &layout.home, id);
+        }
         layout
     }
 
-    /// A command that starts the program as the web server's user, its log in our folder.
+    /// User and group that the program works as, if it is not ours.
+    pub(super) fn user(&self) -> Option<(u32, u32)> {
+        self.suexec.map(|id| (id, id)).or_else(web_user)
+    }
+
+    /// Writes a config as an operator would, see [`write_config`]; under suexec it is for its user alone.
+    pub(super) fn write_config(&self, file: &Path, text: &str) {
+        write_config(file, text);
+        if let Some(id) = self.suexec {
+            chown(file, Some(id), Some(id)).expect("root may do that");
+            fs::set_permissions(file, Permissions::from_mode(0o600)).expect("our file");
+        }
+    }
+
+    /// A command that starts the program as the user that the web server has it run as, its log in our folder.
     pub(super) fn program(&self) -> Command {
         self.program_under(&[])
     }
@@ -75,7 +105,7 @@ impl Layout {
             }
         };
         command.env_clear().env("WXCGI_STATE_DIR", &self.state).stdin(Stdio::null());
-        as_web_user(&mut command);
+        run_as(&mut command, self.user());
         command
     }
 }
@@ -87,8 +117,8 @@ pub(super) fn give_to_web_user(path: &Path) {
     }
 }
 
-fn as_web_user(command: &mut Command) {
-    if let Some((user, group)) = web_user() {
+fn run_as(command: &mut Command, user: Option<(u32, u32)>) {
+    if let Some((user, group)) = user {
         command.uid(user).gid(group);
     }
 }
@@ -172,7 +202,7 @@ pub(super) fn start_backend(
         Start::Fcgiwrap => {
             let mut fcgiwrap = command("fcgiwrap");
             fcgiwrap.env_clear().env("WXCGI_STATE_DIR", &layout.state).args(["-f", "-c", "4", "-s"]);
-            as_web_user(fcgiwrap.arg(format!("unix:{}", socket.display())));
+            run_as(fcgiwrap.arg(format!("unix:{}", socket.display())), web_user());
             processes.start("fcgiwrap", &mut fcgiwrap);
         }
         Start::SpawnFcgi => spawn_fcgi(layout, line, processes),
@@ -227,7 +257,7 @@ fn socket_activate(layout: &Layout, processes: &mut Processes) {
     let mut activate = command("systemd-socket-activate");
     activate.env_clear().arg("--listen").arg(&layout.socket);
     activate.arg(format!("--setenv=WXCGI_STATE_DIR={}", layout.state.display())).args(start.split(' '));
-    as_web_user(&mut activate);
+    run_as(&mut activate, web_user());
     processes.start("wxcgi", &mut activate);
 }
 
@@ -256,8 +286,8 @@ fn check_config(command: &Command, front: Front) {
     let mut check = Command::new(command.get_program());
     let test = if front == Front::Lighttpd { "-tt" } else { "-t" };
     check
-        .arg(test)
-        .args(command.get_args().filter(|argument| *argument != "-D" && *argument != "FOREGROUND"));
+        .args(command.get_args().filter(|argument| *argument != "-D" && *argument != "FOREGROUND"))
+        .arg(test);
     let checked = check.output().expect("the web server runs");
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert!(checked.status.success(), "{check:?}: {said}");
@@ -309,6 +339,7 @@ fn apache(door: Door, layout: &Layout, path: &str, port: u16, modules: &[&str]) 
     } else {
         let socket = path_str(&layout.socket);
         let address = format!("127.0.0.1:{port}");
+        let switch_user = format!("SuexecUserGroup {0} {0}", suexec::USER);
         let replacements: &[(&str, &str)] = match door {
             Door::ApacheProxyFcgi | Door::ApacheHeldSocket => {
                 &[("/weixin", path), ("/run/wxcgi/wxcgi.sock", socket)]
@@ -316,6 +347,13 @@ fn apache(door: Door, layout: &Layout, path: &str, port: u16, modules: &[&str]) 
             Door::ApacheFcgid => {
                 &[("/weixin", path), ("/usr/local/bin/wxcgi", program), ("/etc/wxcgi/wxcgi.toml", config)]
             }
+            // The line that names the config is dropped.
+            Door::ApacheSuexec => &[
+                ("*:80", &address),
+                ("/weixin", path),
+                ("/usr/local/bin/wxcgi", program),
+                ("# SuexecUserGroup you you", &switch_user),
+            ],
             _ => &[
                 ("*:80", &address),
                 ("/weixin", path),
@@ -329,7 +367,11 @@ fn apache(door: Door, layout: &Layout, path: &str, port: u16, modules: &[&str]) 
     let main_file = layout.root.join("apache.conf");
     fs::write(&main_file, main.concat()).expect("our folder");
     let mut apache = command("apache2");
-    apache.env_clear().arg("-f").arg(main_file).args(["-D", "FOREGROUND"]);
+    apache.arg("-f").arg(main_file).args(["-D", "FOREGROUND"]);
+    if let Some(id) = layout.suexec {
+        apache = suexec::in_namespace(&apache, &layout.root, &layout.home, id);
+    }
+    apache.env_clear();
     apache
 }
 

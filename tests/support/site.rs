@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::processes::{Process, Processes, output_in_time};
 use super::servers::{
-    CommandLine, Layout, free_port, start_backend, start_front, start_on, write_config, write_more_locations,
+    CommandLine, Layout, free_port, start_backend, start_front, start_on, write_more_locations,
     write_second_location,
 };
 use super::{Answer, Door, Request, command};
@@ -160,6 +160,16 @@ impl Site {
         self.layout.more_configs.join(name)
     }
 
+    /// The folder where the program keeps what it is to remember.
+    pub(crate) fn state(&self) -> &Path {
+        &self.layout.state
+    }
+
+    /// The user that the web server has the program run as.
+    pub(crate) fn user(&self) -> u32 {
+        self.layout.user().map_or_else(|| rustix::process::geteuid().as_raw(), |(user, _)| user)
+    }
+
     /// The folder in which everything lies.
     pub(crate) fn folder(&self) -> &Path {
         &self.layout.root
@@ -233,7 +243,7 @@ impl Site {
     /// Puts another config in the place of the old one, in one go.
     pub(crate) fn replace_config(&self, text: &str) {
         let new = self.layout.config.with_extension("new");
-        write_config(&new, text);
+        self.layout.write_config(&new, text);
         fs::rename(new, &self.layout.config).expect("our folder");
     }
 
@@ -363,9 +373,9 @@ impl Plan {
         let folder = folder.expect("a temporary folder");
         let layout = Layout::make(folder.path(), self.door);
         match &self.config {
-            Config::Text(text) => write_config(&layout.config, text),
+            Config::Text(text) => layout.write_config(&layout.config, text),
             Config::Unreadable(text) => {
-                write_config(&layout.config, text);
+                layout.write_config(&layout.config, text);
                 fs::set_permissions(&layout.config, Permissions::from_mode(0o000)).expect("our file");
             }
             Config::Absent => {}
@@ -375,11 +385,11 @@ impl Plan {
         for (name, text) in &self.included {
             let file = layout.config.with_file_name(name);
             fs::create_dir_all(file.parent().expect("a folder")).expect("our folder");
-            write_config(&file, text);
+            layout.write_config(&file, text);
         }
         for (name, text) in &self.more_configs {
             let file = layout.more_configs.join(name);
-            write_config(&file, text);
+            layout.write_config(&file, text);
             arguments.extend(["--config".into(), file.into()]);
         }
         if self.takes_folder {
