@@ -275,7 +275,8 @@ pub fn query_pairs(query: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_,
 
 /// Decodes `%XX` and `+`. A `%` without two hex digits stays as it is, as in browsers.
 fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.iter().any(|&byte| byte == b'%' || byte == b'+') {
+    // All of it, not until the first: so many bytes at a time.
+    if !text.iter().fold(false, |found, &byte| found | (byte == b'%') | (byte == b'+')) {
         return Cow::Borrowed(text);
     }
     let mut decoded = Vec::with_capacity(text.len());
