@@ -683,3 +683,233 @@ fn who_dies_before_the_first_of_several_replies_is_answered_leaves_none_behind()
     assert!(answers.recv_timeout(LONG).unwrap().contains("sorry"));
     assert_eq!(fetched(&desk, "ask"), None);
 }
+
+fn lose(store: &dyn Store, order: &Order) {
+    while !matches!(look(store, order).unwrap(), Claim::Lost { .. }) {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn what_follows_an_answer_stays_owed_where_its_process_has_died_before_it_could_tell() {
+    let (office, _pushes) = Stub::office(true);
+    let (desk, order) = (desk(&office), order("m", Late::Push));
+    let store = office.shaky();
+    store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+    // What a worker does until it is killed, just before it tells who was asked what it has decided.
+    Owed::of(&*store, LONG).add(&order).unwrap();
+    Outbox::of(&*store, "o1", LONG).set_pushed("m", &[Reply::text("2"), Reply::text("3")]).unwrap();
+    let first = order.answer(Some(&Reply::text("1")));
+    Decision { is_owed: true, ..Decision::answered(first) }.decide(&*store, "m").unwrap();
+    // Who was asked has heard that its line has ended.
+    desk.finish(&order, ME, vec![Reply::text("sorry")]);
+    desk.look_after_late().unwrap();
+    assert_eq!(Owed::of(&*store, LONG).orders().unwrap(), [order]);
+}
+
+#[test]
+fn of_several_replies_none_comes_where_their_process_has_died_before_the_first_was_decided() {
+    for (late, may_push) in [(Late::Push, true), (Late::Fetch, false)] {
+        let (office, pushes) = Stub::office(may_push);
+        let desk = desk(&office);
+        let order = order("m", late);
+        let (visitor, answers) = Caller::waiting(LONG);
+        let (start, worker) = worker();
+        desk.attend(order.clone(), &visitor, start);
+        let (store, rest) = (office.shaky(), [Reply::text("2")]);
+        let outbox = Outbox::of(&*store, "o1", LONG);
+        if may_push {
+            Owed::of(&*store, LONG).add(&order).unwrap();
+            outbox.set_pushed("m", &rest).unwrap();
+        } else {
+            outbox.set("m", &rest).unwrap();
+        }
+        drop(worker);
+        assert!(answers.recv_timeout(LONG).unwrap().contains("sorry"));
+        let began = Instant::now();
+        while !matches!(look(&*store, &order).unwrap(), Claim::Answered { .. }) {
+            assert!(began.elapsed() < LONG);
+            thread::yield_now();
+        }
+        desk.look_after_late().unwrap();
+        assert!(pushes.try_recv().is_err());
+        assert_eq!(outbox.pieces("m").unwrap(), [], "{late:?}");
+    }
+}
+
+#[test]
+fn who_has_fetched_his_answer_is_not_told_that_it_failed() {
+    let (office, pushes) = Stub::office(true);
+    let (desk, order) = (desk(&office), order("m", Late::Push));
+    leave_behind(&office, &order, Way::Push);
+    // Others take it for dead, as its store was away for long: it leaves it to them.
+    desk.finish(&order, Holder([9; 16]), vec![Reply::text("late")]);
+    assert_eq!(fetched(&desk, "ask").unwrap(), "late");
+    desk.look_after_late().unwrap();
+    assert!(pushes.try_recv().is_err());
+}
+
+#[test]
+fn what_others_have_pushed_for_who_stood_still_is_not_fetched_as_well() {
+    let (office, pushes) = Stub::office(true);
+    let (desk, order) = (desk(&office), Arc::new(order("m", Late::Push)));
+    let store = office.shaky();
+    store.claim("m", ME, Duration::from_millis(1), REPEATED_WITHIN).unwrap();
+    let visitor: Arc<dyn Visitor> = Arc::new(Slow {
+        office: Arc::clone(&office),
+        order: Arc::clone(&order),
+        others: self::desk(&office),
+    });
+    Board::add_visit(&desk, &order, &visitor, false);
+    desk.finish(&order, ME, ["1", "2", "3"].map(Reply::text).to_vec());
+    assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: 2", "o1: 3"]);
+    assert_eq!(Outbox::of(&*store, "o1", LONG).ready().unwrap(), 0);
+}
+
+/// An attempt that is answered so slowly that others take over.
+struct Slow {
+    office: Arc<Stub>,
+    order: Arc<Order>,
+    others: Arc<Desk>,
+}
+
+impl Visitor for Slow {
+    fn received(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + LONG
+    }
+
+    fn is_served(&self) -> bool {
+        false
+    }
+
+    fn serve(&self, _: &Decision) {
+        lose(&*self.office.shaky(), &self.order);
+        self.others.look_after_late().unwrap();
+    }
+
+    fn hold(&self) {}
+}
+
+#[test]
+fn what_others_have_left_to_be_fetched_stays_when_who_stood_still_goes_on() {
+    let (office, _pushes) = Stub::office(true);
+    let (desk, others, order) = (desk(&office), desk(&office), order("m", Late::Push));
+    let store = Stub::open(&office.folder, "1.db", &Arc::default());
+    let outbox = Outbox::of(&*store, "o1", LONG);
+    store.claim("m", ME, Duration::from_millis(1), REPEATED_WITHIN).unwrap();
+    office.fail_at(Some("put_if answer/"));
+    thread::scope(|scope| {
+        let finishing = scope.spawn(|| desk.finish(&order, ME, ["1", "2"].map(Reply::text).to_vec()));
+        while outbox.pieces("m").unwrap().is_empty() {
+            thread::yield_now();
+        }
+        // The step was done although it failed, and it takes long until the store is back.
+        let first = order.answer(Some(&Reply::text("1")));
+        Decision { is_owed: true, ..Decision::answered(first) }.decide(&*store, "m").unwrap();
+        lose(&*store, &order);
+        let (limit, window) = order.trigger.quota();
+        while store.count(&pushed(&order), limit, window).unwrap().is_some() {}
+        others.look_after_late().unwrap();
+        assert_eq!(outbox.pieces("m").unwrap(), [Reply::text("2")]);
+        office.fail_at(None);
+        finishing.join().unwrap();
+    });
+    assert_eq!(fetched(&desk, "ask").as_deref(), Some("2"));
+}
+
+#[test]
+fn what_was_pushed_whole_is_not_fetched_where_nobody_looked_before_the_claim_was_forgotten() {
+    let (office, pushes) = Stub::office(true);
+    let (order, store) = (order("m", Late::Push), office.shaky());
+    leave_unclaimed(&office, &order, Way::Push);
+    // Killed when WeChat had taken all, before the list and the outbox were cleared.
+    let paid = Decision { is_owed: false, ..Decision::given_up(order.answer(None), Way::Push) };
+    paid.amend(&*store, "m").unwrap();
+    let outbox = Outbox::of(&*store, "o1", LONG);
+    outbox.set_pushed("m", &[Reply::text("late")]).unwrap();
+    desk(&office).look_after_late().unwrap();
+    assert!(pushes.try_recv().is_err());
+    assert_eq!(outbox.ready().unwrap(), 0);
+}
+
+#[test]
+fn a_worker_heeds_a_note_that_comes_before_it_has_begun() {
+    let (office, pushes) = Stub::office(true);
+    let (desk, order) = (desk(&office), Arc::new(order("m", Late::Push)));
+    office.shaky().claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+    let (visitor, _answers) = Caller::waiting(LONG);
+    desk.note_failed(&order);
+    desk.work(&order, ME, &visitor, || vec![Reply::text("late")]);
+    assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: late"]);
+}
+
+#[test]
+fn a_worker_heeds_a_note_that_comes_when_it_has_decided() {
+    let (office, pushes) = Stub::office(true);
+    let (desk, order) = (desk(&office), Arc::new(order("m", Late::Push)));
+    let (lets_push, waits) = channel();
+    *office.lets_push.lock().unwrap() = Some(waits);
+    office.shaky().claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+    let (visitor, _answers) = Caller::waiting(LONG);
+    let three = ["1", "2", "3"].map(Reply::text).to_vec();
+    thread::scope(|scope| {
+        let working = scope.spawn(|| desk.work(&order, ME, &visitor, || three.clone()));
+        lets_push.send(()).unwrap();
+        assert_eq!(pushes.recv_timeout(LONG).unwrap(), "o1: 2");
+        // When it told what it had decided, who was asked had answered that the message failed.
+        desk.note_failed(&order);
+        drop(lets_push);
+        working.join().unwrap();
+    });
+    let others: Vec<_> = pushes.try_iter().collect();
+    assert!(others.contains(&"o1: 1".to_owned()), "{others:?}");
+}
+
+#[test]
+fn a_store_that_forgets_all_as_soon_as_an_attempt_is_given_up_loses_no_answer() {
+    let (office, pushes) = Stub::office(true);
+    let desk = desk(&office);
+    let (start, let_go) = handler("late");
+    let forgets = Forgets { office, desk: Arc::clone(&desk), let_go: Mutex::new(Some(let_go)) };
+    let visitor: Arc<dyn Visitor> = Arc::new(forgets);
+    desk.attend(order("m", Late::Push), &visitor, start);
+    assert_eq!(pushes.recv_timeout(LONG / 4).as_deref(), Ok("o1: late"));
+}
+
+/// An attempt that is given up; when it is answered, the store forgets all and the handler ends.
+struct Forgets {
+    office: Arc<Stub>,
+    desk: Arc<Desk>,
+    let_go: Mutex<Option<Sender<()>>>,
+}
+
+impl Visitor for Forgets {
+    fn received(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn is_served(&self) -> bool {
+        false
+    }
+
+    fn serve(&self, _: &Decision) {
+        self.office.forget_all();
+        let let_go = self.let_go.lock().unwrap().take();
+        if let_go.is_some() {
+            drop(let_go);
+            while self.desk.board.has_job("m") {
+                thread::yield_now();
+            }
+        }
+    }
+
+    fn hold(&self) {}
+}
