@@ -273,10 +273,14 @@ pub fn query_pairs(query: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_,
     })
 }
 
+fn is_coded(byte: u8) -> bool {
+    matches!(byte, b'%' | b'+')
+}
+
 /// Decodes `%XX` and `+`. A `%` without two hex digits stays as it is, as in browsers.
 fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
     // All of it, not until the first: so many bytes at a time.
-    if !text.iter().fold(false, |found, &byte| found | (byte == b'%') | (byte == b'+')) {
+    if !text.iter().fold(false, |found, &byte| found | is_coded(byte)) {
         return Cow::Borrowed(text);
     }
     let mut decoded = Vec::with_capacity(text.len());

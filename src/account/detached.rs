@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf, absolute};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::setsid;
 use serde::Serialize;
@@ -25,6 +26,9 @@ use crate::logging::RotatingFile;
 
 /// Where it writes its log if the config names no file: the web server's error log is not for who outlives a request.
 const LOG_FILE: &str = "worker.log";
+
+/// Who waits for something long has read it within so long.
+const HEARING: Duration = Duration::from_secs(2);
 
 /// An assignment is smaller than this: a body and a little more, bytes.
 const MAX_ASSIGNMENT: u64 = 64 << 20;
@@ -87,11 +91,10 @@ pub(super) fn assignment<A: DeserializeOwned>() -> Result<A, String> {
 pub(super) fn report(what: &impl Serialize) {
     let Ok(mut line) = serde_json::to_vec(what) else { return };
     line.push(b'\n');
-    let mut left = line.as_slice();
-    // Who waits, hears of it; else it is gone.
-    while let Ok(written @ 1..) = rustix::io::write(rustix::stdio::stdin(), left) {
-        left = left.get(written..).unwrap_or_default();
-    }
+    let Ok(stdin) = rustix::stdio::stdin().try_clone_to_owned() else { return };
+    let mut stdin = UnixStream::from(stdin);
+    // Who waits, hears of it. Who has gone may have left its end to somebody who does not listen.
+    let _ = stdin.set_write_timeout(Some(HEARING)).and_then(|()| stdin.write_all(&line));
 }
 
 /// The account of a config, for a process that serves it so; its log is begun.

@@ -26,6 +26,8 @@ const TYPING: &str = "/cgi-bin/message/custom/typing";
 /// So many errands are run at once: four of them may be rounds, the others are for attempts whose time is over.
 const MAX_ERRANDS: usize = 20;
 /// For the news that somebody is at it.
+/// So long a piece is kept from being fetched meanwhile, and a little longer.
+const PUSHING: Duration = Duration::from_secs(60);
 const TYPING_LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
@@ -88,7 +90,8 @@ impl Office for Tools {
             log::warn!(target: "delivery", "a reply of kind {} cannot be pushed; left out", reply.msg_type());
             return Ok(());
         };
-        api.call(&Call::post(SEND, &message)).map(drop)
+        let call = Call::post(SEND, &message);
+        api.call_within(&call, api.limit_of(&call).min(PUSHING)).map(drop)
     }
 
     fn show_typing(&self, user: &str) {

@@ -14,6 +14,8 @@ use crate::http::Response;
 
 /// Who decides what becomes of a late answer asks the store; WeChat hangs up soon after so long a time since it asked.
 const LAST_MOMENT: Duration = Duration::from_millis(4850);
+/// Who decides it begins at the deadline, and has so long at least.
+const DECIDING: Duration = Duration::from_millis(100);
 /// WeChat has hung up by then: so long after it came an attempt is let go that was to stay without an answer.
 const HELD: Duration = Duration::from_secs(6);
 
@@ -111,7 +113,7 @@ impl Visit {
         let deadline = self.pending.deadline();
         match (self.is_held.load(Ordering::Acquire), self.order.get()) {
             (true, _) => self.pending.received() + HELD,
-            (false, Some(_)) => deadline.max(self.pending.received() + LAST_MOMENT),
+            (false, Some(_)) => (deadline + DECIDING).max(self.pending.received() + LAST_MOMENT),
             (false, None) => deadline,
         }
     }
@@ -157,10 +159,13 @@ impl Visitor for Visit {
         !matches!(*self.asker(), Asker::Waits(_))
     }
 
-    fn serve(&self, decision: &Decision) {
-        if let Some(responder) = self.take(false) {
+    fn serve(&self, decision: &Decision) -> bool {
+        let responder = self.take(false);
+        let is_open = responder.is_some();
+        if let Some(responder) = responder {
             responder.respond(self.pending.respond_with(&decision.answer));
         }
+        is_open
     }
 
     fn hold(&self) {

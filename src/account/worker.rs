@@ -4,7 +4,8 @@ use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,11 +15,14 @@ use super::work::{JOB, Surroundings};
 use super::{Account, LEFT, circumstances, detached, pool};
 use crate::callback::{Circumstances, Pending};
 use crate::config::load::Service;
-use crate::delivery::{Decision, Order, Visitor};
+use crate::delivery::{Decision, Order, REFUSED, Visitor};
 use crate::store::Holder;
 
 /// The command of this program that does it; no help tells of it.
 pub const COMMAND: &str = "work-for-cgi";
+
+/// Who gave the assignment answers its request within so long, or has died.
+const ANSWERING: Duration = Duration::from_secs(2);
 
 /// A message to be worked out by another process.
 #[derive(Serialize, Deserialize)]
@@ -66,8 +70,8 @@ pub fn work_for_cgi() -> Result<(), String> {
     let circumstances = Circumstances { now: SystemTime::UNIX_EPOCH + assignment.now, ..circumstances() };
     let body = assignment.body.into_bytes();
     let pending = Pending::of_message(&account.terms, body, received, circumstances);
-    let parent: Arc<dyn Visitor> = Arc::new(Parent { received });
-    heed(&account, &assignment.order);
+    let heard = Mutex::new(heed(&account, &assignment.order));
+    let parent: Arc<dyn Visitor> = Arc::new(Parent { received, heard });
     account.work.work_out(&pending, &assignment.order, Holder(assignment.holder), &parent);
     drop(account);
     // It may have begun to look after others.
@@ -75,23 +79,30 @@ pub fn work_for_cgi() -> Result<(), String> {
     Ok(())
 }
 
-/// Hears from who gave the assignment whether its message was answered as failed.
-fn heed(account: &Account, order: &Order) {
+/// Hears from who gave the assignment what became of its message: a word for each time that something was heard, none any
+/// more when nothing can be.
+fn heed(account: &Account, order: &Order) -> Receiver<()> {
     let (note, order) = (account.work.note_failed(), order.clone());
+    let (sender, heard) = channel();
     let listen = move || {
-        // Nothing more comes from who is satisfied, or has died.
-        if matches!(io::stdin().read(&mut [0]), Ok(1)) {
-            note(&order);
+        let mut word = [0];
+        while matches!(io::stdin().read(&mut word), Ok(1)) {
+            if word == [REFUSED] {
+                note(&order);
+            }
+            let _ = sender.send(());
         }
     };
     if let Err(error) = thread::Builder::new().name("parent".to_owned()).spawn(listen) {
         log::error!(target: "account", "cannot start a thread: {error}");
     }
+    heard
 }
 
 /// Who gave the assignment.
 struct Parent {
     received: Instant,
+    heard: Mutex<Receiver<()>>,
 }
 
 impl Visitor for Parent {
@@ -108,8 +119,14 @@ impl Visitor for Parent {
         false
     }
 
-    fn serve(&self, decision: &Decision) {
+    fn serve(&self, decision: &Decision) -> bool {
         detached::report(decision);
+        if decision.is_awaited() {
+            // What follows must not come before it; and it may have come too late.
+            let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = heard.recv_timeout(ANSWERING);
+        }
+        true
     }
 
     fn hold(&self) {}

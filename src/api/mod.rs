@@ -286,7 +286,9 @@ impl Api {
         result
     }
 
-    fn limit_of(&self, call: &Call<'_>) -> Duration {
+    /// How long a call may take with all its attempts, as the settings say.
+    #[must_use]
+    pub fn limit_of(&self, call: &Call<'_>) -> Duration {
         let ApiSettings { transfer_timeout, retry_for, .. } = self.client.settings();
         if call.body.is_file() { *transfer_timeout } else { *retry_for }
     }

@@ -194,15 +194,14 @@ impl Board {
     }
 
     /// Answers all attempts of a message that wait here.
-    pub(super) fn serve(&self, message: &str, decision: &Decision) {
+    /// Says whether one of them has this answer now.
+    pub(super) fn serve(&self, message: &str, decision: &Decision) -> bool {
         let mut state = self.state();
         let (its, others): (Vec<_>, Vec<_>) =
             std::mem::take(&mut state.visits).into_iter().partition(|visit| visit.order.message == message);
         state.visits = others;
         drop(state);
-        for visit in its {
-            visit.visitor.serve(decision);
-        }
+        its.iter().filter(|visit| visit.visitor.serve(decision)).count() > 0
     }
 
     pub(super) fn close(&self) {
@@ -358,11 +357,14 @@ impl Desk {
         let store = self.office.store()?;
         let mut pushed = Vec::new();
         for job in jobs.iter().filter(|job| self.board.has_job(&job.order.message)) {
-            if !job.prolong(&*store).map_err(words)? {
-                log::warn!(target: "delivery", "{}: others take it for dead", job.order.met);
+            // One that cannot be prolonged now keeps nobody from the others.
+            match job.prolong(&*store) {
+                Ok(true) => {}
+                Ok(false) => log::warn!(target: "delivery", "{}: others take it for dead", job.order.met),
+                Err(error) => log::error!(target: "delivery", kind = "clerk"; "{error}"),
             }
-            let decision = Decision::of(&*store, &job.order.message).map_err(words)?;
-            if decision.is_some_and(|decision| decision.given_up == Some(Way::Push)) {
+            let decision = Decision::of(&*store, &job.order.message);
+            if decision.is_ok_and(|decision| decision.is_some_and(|it| it.given_up == Some(Way::Push))) {
                 pushed.push(Arc::clone(&job.order));
             }
         }

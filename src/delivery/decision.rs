@@ -68,6 +68,17 @@ impl Decision {
         if self.given_up.is_some() || self.is_owed { DECISION } else { REPEATED_WITHIN }
     }
 
+    /// Whether it is the answer of attempts that wait, and not what they are told meanwhile.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.given_up.is_none()
+    }
+
+    /// Whether both say the same, though something of it may have been delivered meanwhile.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (&self.answer, self.given_up) == (&other.answer, other.given_up)
+    }
+
     /// For an attempt that is not the first to hear it.
     pub(super) fn again(self) -> Self {
         let met = format!("{}, as before", self.answer.met);

@@ -80,9 +80,11 @@ impl Desk {
         });
         let done = decided.and_then(|decision| {
             self.board.serve(&order.message, &decision);
-            self.deliver_rest(order, holder, &ours, &decision, &pieces)
-        });
-        let done = done.and_then(|()| {
+            self.deliver_rest(order, holder, &ours, &decision, &pieces)?;
+            if decision.is_owed && !decision.is_same(&ours) {
+                // Not ours to say that it is done.
+                return Ok(());
+            }
             self.insist(&mut |store, _| store.finish(&order.message, holder, b"", REPEATED_WITHIN).map(drop))
         });
         if let Err(why) = done {
@@ -105,7 +107,7 @@ impl Desk {
         let rest = pieces.get(1..).unwrap_or_default();
         let right = Right::Claim(holder);
         // Others were faster.
-        let is_other = decision != ours;
+        let is_other = !decision.is_same(ours);
         if is_other && ours.is_owed && !decision.is_owed {
             self.insist(&mut |store, _| self.owed(store).remove(order))?;
         }
@@ -116,26 +118,40 @@ impl Desk {
                 self.insist(&mut |store, _| self.outbox(store, order).set(&order.message, &[])).map(drop)
             }
             None if is_other => Ok(()),
-            None if self.failed().remove(&order.message) => {
+            None => {
                 // While it was being decided.
-                let late = self.refused(order);
-                self.insist(&mut |store, _| {
-                    if late.is_owed {
-                        self.owed(store).add(order)?;
-                    }
-                    late.amend(store, &order.message)
-                })?;
-                let way = late.given_up.unwrap_or(Way::Fetch);
-                self.deliver(order, &late, pieces, way, right)
+                if self.failed().remove(&order.message) {
+                    return self.deliver_refused(order, pieces, right);
+                }
+                // It lies in the outbox already, if others have not pushed it on.
+                if decision.is_owed {
+                    self.push_on(order, decision, rest, right)?;
+                }
+                if self.failed().remove(&order.message) {
+                    self.deliver_refused(order, pieces.get(..1).unwrap_or_default(), right)?;
+                }
+                Ok(())
             }
-            None if decision.is_owed => self.deliver(order, decision, rest, Way::Push, right),
-            None => Ok(()),
             // They took it for dead: it is for them to push it, or they have said that it failed.
             Some(Way::Push) if !self.is_mine(order, right)? => {
-                self.deliver(order, decision, pieces, Way::Fetch, right)
+                log::warn!(target: "delivery", "{}: others take who worked it out for dead; it is left to them", order.met);
+                self.insist(&mut |store, _| self.outbox(store, order).set_left(&order.message, pieces))
+                    .map(drop)
             }
             Some(way) => self.deliver(order, decision, pieces, way, right),
         }
+    }
+
+    /// Delivers what was worked out for attempts that were answered that their message failed.
+    fn deliver_refused(&self, order: &Order, pieces: &[Reply], right: Right) -> Result<(), String> {
+        let late = self.refused(order);
+        self.insist(&mut |store, _| {
+            if late.is_owed {
+                self.owed(store).add(order)?;
+            }
+            late.amend(store, &order.message)
+        })?;
+        self.deliver(order, &late, pieces, late.given_up.unwrap_or(Way::Fetch), right)
     }
 
     /// What is decided where the attempts were answered that the message failed, as there was no time to decide.
@@ -175,9 +191,18 @@ impl Desk {
             target: "delivery", "{}: {} piece(s), {}",
             order.met, pieces.len(), if way == Way::Push { "to be pushed" } else { "wait to be fetched" }
         );
-        if way == Way::Fetch {
-            return Ok(());
-        }
+        if way == Way::Push { self.push_on(order, decision, pieces, right) } else { Ok(()) }
+    }
+
+    /// Pushes what lies in the outbox for a message, and notes what became of it.
+    fn push_on(
+        &self,
+        order: &Order,
+        decision: &Decision,
+        pieces: &[Reply],
+        right: Right,
+    ) -> Result<(), String> {
+        let message = &order.message;
         let pushed = self.push(order, pieces, right)?;
         let is_refused = match pushed {
             Pushed::Left => return Ok(()),
@@ -192,7 +217,7 @@ impl Desk {
                 outbox.let_go(message)?;
             }
             paid.amend(store, message)?;
-            outbox.drop_pushed(message)?;
+            outbox.end_push(message)?;
             self.owed(store).remove(order)
         })
     }
@@ -230,9 +255,8 @@ impl Desk {
                 }
                 return Ok(Pushed::Refused);
             }
-            let left = pieces.get(number + 1..).unwrap_or_default();
-            if !left.is_empty() {
-                self.insist(&mut |store, _| self.outbox(store, order).set_pushed(&order.message, left))?;
+            if left > 1 {
+                self.insist(&mut |store, _| self.outbox(store, order).keep_last(&order.message, left - 1))?;
             }
         }
         log::info!(target: "delivery", "{}: pushed", order.met);

@@ -35,6 +35,7 @@ use crate::wechat::reply::Reply;
 use clerk::{Board, Job, Keeps};
 pub use decision::Decision;
 use decision::Way;
+use late::Right;
 pub use order::{Answer, Order, SUCCESS, Trigger, key_of};
 use outbox::{First, Outbox};
 use owed::Owed;
@@ -54,6 +55,8 @@ const INSIST: Duration = Duration::from_secs(120);
 /// A store that could not be asked is asked again after these pauses, before an attempt fails.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(1)];
+/// So many messages are remembered at most that were answered as failed.
+const MAX_FAILED: usize = 1024;
 /// A decision is smaller than this, in bytes.
 const MAX_LINE: u64 = 16 << 20;
 /// A user who asks twice in a row is answered when it is known whether he had what he asked for first: it is looked again
@@ -107,19 +110,24 @@ pub trait Visitor: Send + Sync {
     /// Whether it has one.
     fn is_served(&self) -> bool;
 
-    /// Answers it, if nobody did.
-    fn serve(&self, decision: &Decision);
+    /// Answers it, if nobody did. Says whether it has this answer now.
+    fn serve(&self, decision: &Decision) -> bool;
 
     /// Leaves it without an answer until WeChat has hung up: it will ask again.
     fn hold(&self);
 }
+
+/// What a process that works a message out is told: who asked has what was decided.
+pub const SERVED: u8 = b'+';
+/// Who asked was answered that the message failed.
+pub const REFUSED: u8 = b'-';
 
 /// Where and how an answer is worked out.
 pub enum Start<'j> {
     /// By this process, in one of its threads for that. Gives the replies, for a failure what the rule says then.
     Here(Box<dyn FnOnce() -> Vec<Reply> + Send>),
     /// By another process, which holds the claim as this holder. It writes a line with what is decided as soon as that is,
-    /// and heeds a byte that says that its message was answered as failed.
+    /// and waits a moment for a byte that says whether who asked has that, see [`SERVED`] and [`REFUSED`].
     Elsewhere(Box<dyn FnOnce(Holder) -> io::Result<UnixStream> + 'j>),
 }
 
@@ -140,9 +148,17 @@ pub struct Desk {
     board: Arc<Board>,
     /// Messages that are being worked out here, and whose attempt was answered that they failed.
     failed: Mutex<HashSet<String>>,
-    /// Lines to the processes that work for this one, by their message, until somebody else sees to it. Who has others
-    /// work for it serves one request, and they go with it.
-    lines: Mutex<HashMap<String, Arc<UnixStream>>>,
+    /// Lines to the processes that work for this one, by their message. Who has others work for it serves one request, and
+    /// they go with it.
+    lines: Mutex<HashMap<String, Line>>,
+}
+
+/// The line to a process that works a message out.
+#[derive(Debug)]
+struct Line {
+    worker: Arc<UnixStream>,
+    /// Another process sees to the message when that one ends.
+    is_watched: bool,
 }
 
 impl Desk {
@@ -161,26 +177,28 @@ impl Desk {
     /// Learns that an attempt was answered that its message failed, as there was no time to decide: what is worked out
     /// nevertheless is delivered as what is late.
     pub fn note_failed(&self, order: &Order) {
-        if self.board.has_job(&order.message) {
-            self.failed().insert(order.message.clone());
-        } else if let Some(worker) = self.line_to_worker(order) {
-            // Who has died need not know.
-            let _ = (&*worker).write(&[0]);
-            if order.late != Late::Fetch && self.office.may_push() {
-                self.have_watched(order);
+        let worker = self.lines().get(&order.message).map(|line| Arc::clone(&line.worker));
+        let Some(worker) = worker else {
+            let mut failed = self.failed();
+            // Others may work on it, and never ask here.
+            if failed.len() >= MAX_FAILED {
+                failed.clear();
             }
+            failed.insert(order.message.clone());
+            return;
+        };
+        // Who has died need not know.
+        let _ = (&*worker).write(&[REFUSED]);
+        if order.late != Late::Fetch && self.office.may_push() {
+            self.have_watched(order);
         }
-    }
-
-    fn line_to_worker(&self, order: &Order) -> Option<Arc<UnixStream>> {
-        self.lines().get(&order.message).cloned()
     }
 
     fn failed(&self) -> MutexGuard<'_, HashSet<String>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<String, Arc<UnixStream>>> {
+    fn lines(&self) -> MutexGuard<'_, HashMap<String, Line>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -195,7 +213,10 @@ impl Desk {
         let (order, mut start) = (Arc::new(order), Some(start));
         let failed = || Decision::answered(order.failure());
         // Whoever asks the same store twice is the same: it may have heard the first time.
-        let Ok(holder) = random().map(Holder) else { return visitor.serve(&failed()) };
+        let Ok(holder) = random().map(Holder) else {
+            visitor.serve(&failed());
+            return;
+        };
         for pause in PAUSES {
             let Err(why) = self.try_attend(&order, visitor, holder, &mut start) else { return };
             log::error!(target: "delivery", kind = "attend"; "{} cannot be carried out: {why}", order.met);
@@ -232,7 +253,7 @@ impl Desk {
                 let is_here = self.board.has_job(&order.message);
                 self.join(order, visitor, !is_here);
             }
-            Claim::Lost { .. } => visitor.serve(&self.lost(&*store, order)?),
+            Claim::Lost { .. } => drop(visitor.serve(&self.lost(&*store, order)?)),
             // Decided just now, or so long ago that nothing is known of it.
             Claim::Answered { .. } => {
                 let decision = Decision::of(&*store, &order.message).map_err(words)?;
@@ -313,24 +334,43 @@ impl Desk {
     /// Hears what the process decides; if it dies before, the message is failed at once.
     fn watch_worker(self: &Arc<Self>, order: &Arc<Order>, holder: Holder, worker: UnixStream) {
         let (desk, order, worker) = (Arc::clone(self), Arc::clone(order), Arc::new(worker));
-        self.lines().insert(order.message.clone(), Arc::clone(&worker));
+        let line = Line { worker: Arc::clone(&worker), is_watched: false };
+        self.lines().insert(order.message.clone(), line);
         let watch = move || {
-            let decision = read_decision(&worker);
-            if !desk.lines().contains_key(&order.message) {
+            if let Some(decision) = read_decision(&worker) {
+                desk.secure(&order, &decision);
+                if desk.board.serve(&order.message, &decision) {
+                    let _ = (&*worker).write(&[SERVED]);
+                }
                 return;
             }
-            if let Some(decision) = decision {
-                desk.secure(&order, &decision);
-                desk.board.serve(&order.message, &decision);
-            } else {
-                log::error!(target: "delivery", "{}: the process that worked on it has died", order.met);
-                desk.finish(&order, holder, order.on_error.clone().into_iter().collect());
+            let is_watched = desk.lines().get(&order.message).is_some_and(|line| line.is_watched);
+            if !is_watched && let Err(why) = desk.bury(&order, holder) {
+                log::error!(target: "delivery", "{}: {why}; it is seen to at the deadline", order.met);
             }
+            desk.lines().remove(&order.message);
         };
         // Without the thread the clerk finds out by itself, a little later.
         if let Err(error) = thread::Builder::new().name("worker".to_owned()).spawn(watch) {
             log::error!(target: "delivery", "cannot start a thread: {error}");
         }
+    }
+
+    /// Sees to a message whose process has died.
+    fn bury(&self, order: &Order, holder: Holder) -> Result<(), String> {
+        log::error!(target: "delivery", "{}: the process that worked on it has died", order.met);
+        let store = self.office.store()?;
+        // It may have decided and could not tell any more.
+        let decision = if let Some(decision) = Decision::of(&*store, &order.message).map_err(words)? {
+            decision
+        } else {
+            let decision = self.lost(&*store, order)?;
+            store.finish(&order.message, holder, b"", REPEATED_WITHIN).map_err(words)?;
+            decision
+        };
+        let is_ours = decision.is_owed && !self.have_watched(order);
+        self.board.serve(&order.message, &decision.again());
+        if is_ours { self.take_over(&*store, order, Right::Claim(holder)) } else { Ok(()) }
     }
 
     /// Sees to it that what is to be pushed for a message comes, also if who works on it dies. For who is about to answer
@@ -341,17 +381,20 @@ impl Desk {
         }
     }
 
-    /// Has somebody see to a message that a process of ours works on: when that one dies, we may be gone.
-    fn have_watched(&self, order: &Order) {
+    /// Has somebody see to a message that a process of ours works on: when that one dies, we may be gone. Says whether
+    /// somebody does.
+    fn have_watched(&self, order: &Order) -> bool {
         // Whoever else is about to answer it waits until that is done.
         let mut lines = self.lines();
-        let Some(worker) = lines.get(&order.message) else { return };
-        match self.office.watch(order, worker) {
-            Ok(()) => drop(lines.remove(&order.message)),
-            Err(error) => {
+        let Some(line) = lines.get_mut(&order.message) else { return false };
+        if !line.is_watched {
+            let watched = self.office.watch(order, &line.worker);
+            line.is_watched = watched.is_ok();
+            if let Err(error) = watched {
                 log::error!(target: "delivery", "{}: nobody watches its process: {error}", order.met);
             }
         }
+        line.is_watched
     }
 
     /// Decides for an attempt whose time is over.
@@ -385,9 +428,10 @@ impl Desk {
         }
         let ours = Decision::given_up(answer, way);
         let decision = ours.decide(&*store, &order.message).map_err(words)?;
+        // Before anybody hears of it: a store that crashes then may forget it.
+        self.board.note_given_up(&order.message, decision.given_up);
         self.secure(order, &decision);
         visitor.serve(&decision);
-        self.board.note_given_up(&order.message, decision.given_up);
         match way {
             _ if decision.given_up == Some(way) => Ok(()),
             Way::Push if decision.is_owed => Ok(()),
@@ -487,7 +531,7 @@ impl Desk {
         log::error!(target: "delivery", "{}: who worked on it has died; it is not begun again", order.met);
         let ours = Decision::answered(order.failure());
         let decision = ours.clone().decide(store, &order.message).map_err(words)?;
-        if decision == ours {
+        if decision.is_same(&ours) {
             // Of several replies the first may be lost with it: the rest alone is none.
             self.outbox(store, order).set(&order.message, &[]).map_err(words)?;
             self.owed(store).remove(order).map_err(words)?;

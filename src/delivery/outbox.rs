@@ -22,8 +22,10 @@ const MAX_GIVEN: usize = 16;
 /// Whoever takes a piece knows within so long, in seconds, whether its user has it. Who has died before that has not
 /// answered, and WeChat asks again for the same message.
 const CERTAIN_AFTER: u64 = 10;
-/// Whoever pushes a piece knows within so long, in seconds, whether WeChat took it: `[api] timeout` is a minute at most.
+/// Whoever pushes a piece knows within so long, in seconds, whether WeChat took it.
 const PUSHED_WITHIN: u64 = 90;
+/// It was given up to push it, and is not noted everywhere yet.
+const LET_GO: u64 = 1;
 
 /// The outbox of one user.
 pub(super) struct Outbox<'s> {
@@ -48,7 +50,8 @@ struct Entry {
     pieces: VecDeque<Reply>,
     /// It waits so long, in Unix seconds.
     until: u64,
-    /// So long it is being pushed, in Unix seconds: meanwhile none of it is fetched. 0: it is not.
+    /// So long it is being pushed, in Unix seconds: meanwhile none of it is fetched. 0: it is not. An entry that is stays as
+    /// long as that is so, also when it has no piece any more: its user had them.
     #[serde(default)]
     pushed_until: u64,
 }
@@ -119,6 +122,11 @@ impl<'s> Outbox<'s> {
         self.replace(message, pieces, |now| now + PUSHED_WITHIN)
     }
 
+    /// The same with pieces that others are to push, if they have not begun: meanwhile they are fetched.
+    pub(super) fn set_left(&self, message: &str, pieces: &[Reply]) -> Result<usize, StoreError> {
+        self.replace(message, pieces, |_| LET_GO)
+    }
+
     fn replace(
         &self,
         message: &str,
@@ -148,12 +156,28 @@ impl<'s> Outbox<'s> {
         })
     }
 
-    /// Takes out what was being pushed for a message: its user has it.
-    pub(super) fn drop_pushed(&self, message: &str) -> Result<(), StoreError> {
+    /// Notes that but so many pieces of a message are still to be pushed. What others have done with it meanwhile stays.
+    pub(super) fn keep_last(&self, message: &str, left: usize) -> Result<(), StoreError> {
+        self.change(|record, now| {
+            let is_it = |entry: &&mut Entry| entry.message == message && entry.pushed_until > LET_GO;
+            let Some(entry) = record.entries.iter_mut().find(is_it) else { return Change::None(()) };
+            let done = entry.pieces.len().saturating_sub(left);
+            entry.pieces.drain(..done);
+            entry.pushed_until = now + PUSHED_WITHIN;
+            Change::Keep(())
+        })
+    }
+
+    /// Notes that nobody is to push anything for a message any more: what was being pushed its user has, and what was let
+    /// go he is to fetch.
+    pub(super) fn end_push(&self, message: &str) -> Result<(), StoreError> {
         self.change(|record, _| {
-            let is_it = |entry: &Entry| entry.message == message && entry.pushed_until > 0;
-            let Some(place) = record.entries.iter().position(is_it) else { return Change::None(()) };
-            record.entries.remove(place);
+            let is_it = |entry: &&mut Entry| entry.message == message && entry.pushed_until > 0;
+            let Some(entry) = record.entries.iter_mut().find(is_it) else { return Change::None(()) };
+            if entry.pushed_until > LET_GO {
+                entry.pieces.clear();
+            }
+            entry.pushed_until = 0;
             Change::Keep(())
         })
     }
@@ -164,7 +188,7 @@ impl<'s> Outbox<'s> {
             let Some(entry) = record.entries.iter_mut().find(|entry| entry.message == message) else {
                 return Change::None(());
             };
-            entry.pushed_until = 0;
+            entry.pushed_until = LET_GO;
             Change::Keep(())
         })
     }
@@ -181,7 +205,6 @@ impl<'s> Outbox<'s> {
             let Some(entry) = record.entries.iter_mut().find(is_it) else { return Change::None(()) };
             entry.promised = None;
             entry.pieces.extend(instead.iter().cloned());
-            record.entries.retain(|entry| !entry.is_empty());
             Change::Keep(())
         })
     }
@@ -224,11 +247,11 @@ impl<'s> Outbox<'s> {
         self.change(|record, _| Change::None(record.ready()))
     }
 
-    /// What waits for a message.
-    pub(super) fn pieces(&self, message: &str) -> Result<Vec<Reply>, StoreError> {
+    /// What waits for a message; `None` if nothing ever did, as far as is known.
+    pub(super) fn pieces(&self, message: &str) -> Result<Option<Vec<Reply>>, StoreError> {
         self.change(|record, _| {
             let entry = record.entries.iter().find(|entry| entry.message == message);
-            Change::None(entry.map_or_else(Vec::new, |entry| entry.pieces.iter().cloned().collect()))
+            Change::None(entry.map(|entry| entry.pieces.iter().cloned().collect()))
         })
     }
 
@@ -243,7 +266,10 @@ impl<'s> Outbox<'s> {
             if record.given.iter().any(is_uncertain) {
                 return Change::None(First::Uncertain);
             }
-            let Some(first) = record.entries.first_mut() else { return Change::None(First::Nothing) };
+            let has_some = |entry: &&mut Entry| !entry.pieces.is_empty() || entry.promised.is_some();
+            let Some(first) = record.entries.iter_mut().find(has_some) else {
+                return Change::None(First::Nothing);
+            };
             if now < first.pushed_until {
                 return Change::None(First::Uncertain);
             }
@@ -251,7 +277,6 @@ impl<'s> Outbox<'s> {
                 let order = first.promised.clone();
                 return Change::None(order.map_or(First::Nothing, |order| First::Promised(Box::new(order))));
             };
-            record.entries.retain(|entry| !entry.is_empty());
             let piece = Piece { reply, left: record.ready() };
             let (message, given) = (message.to_owned(), piece.clone());
             record.given.push(Given { message, piece: given, time: now, is_certain: false });
@@ -270,6 +295,7 @@ impl<'s> Outbox<'s> {
             record.entries.retain(|entry| now < entry.until && !entry.is_empty());
             record.given.retain(|given| now < given.time + REPEATED_WITHIN.as_secs());
             let changed = change(record, now);
+            record.entries.retain(|entry| !entry.is_empty());
             let too_many = record.entries.len().saturating_sub(MAX_ENTRIES);
             if too_many > 0 {
                 log::warn!(target: "delivery", "{MAX_ENTRIES} answers wait for one user already; the oldest is lost");
@@ -289,7 +315,7 @@ impl Record {
 
 impl Entry {
     fn is_empty(&self) -> bool {
-        self.pieces.is_empty() && self.promised.is_none()
+        self.pieces.is_empty() && self.promised.is_none() && self.pushed_until == 0
     }
 }
 
@@ -346,7 +372,7 @@ mod tests {
         assert_eq!(take("m2"), "a1 2");
         assert_eq!((take("m3").as_str(), take_surely("m2").as_str()), ("uncertain", "a1 2"));
         outbox.put_back("m2").unwrap();
-        assert_eq!(outbox.pieces("first").unwrap(), [Reply::text("a2")]);
+        assert_eq!(outbox.pieces("first").unwrap().unwrap(), [Reply::text("a2")]);
         assert_eq!(take_surely("m3"), "a2 1");
         assert_eq!(take("m4"), "b 0");
         assert_eq!((take("m5").as_str(), take_surely("m4").as_str()), ("uncertain", "b 0"));

@@ -65,8 +65,11 @@ impl Desk {
         let orders = self.owed(&*store).orders().map_err(words)?;
         let left = Mutex::new(orders.iter().filter(|order| !self.board.has_job(&order.message)));
         let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let look_after_them =
-            || std::iter::from_fn(next).try_for_each(|order| self.look_after_owed(&*store, order, holder));
+        // One that cannot be looked after now keeps nobody from the others.
+        let look_after_them = || {
+            let looked = std::iter::from_fn(next).map(|order| self.look_after_owed(&*store, order, holder));
+            looked.fold(Ok(()), Result::and)
+        };
         // A machine that was restarted may have left hundreds.
         thread::scope(|scope| {
             let spawn = |_| thread::Builder::new().spawn_scoped(scope, look_after_them).ok();
@@ -89,8 +92,10 @@ impl Desk {
             Claim::Running { .. } => Ok(()),
             Claim::Lost { .. } => self.look_after_lost(store, order, holder),
             // Its process has not been heard of for so long that the claim was forgotten, as when the machine was off.
-            Claim::Yours if is_owed(store, order)? => self.look_after_lost(store, order, holder),
-            Claim::Yours | Claim::Answered { .. } => self.owed(store).remove(order).map_err(words),
+            Claim::Yours | Claim::Answered { .. } if is_owed(store, order)? => {
+                self.look_after_lost(store, order, holder)
+            }
+            Claim::Yours | Claim::Answered { .. } => self.strike_off(store, order),
         }
     }
 
@@ -108,28 +113,29 @@ impl Desk {
         // Others may have seen to it before.
         if self.owed(store).has(order).map_err(words)? {
             let _job = self.begin_job(&Arc::new(order.clone()), holder, Keeps::Lease);
-            self.take_over(store, order, holder)?;
+            self.take_over(store, order, Right::Lease(holder))?;
         }
         store.release(&lease, holder).map_err(words)
     }
 
+    /// Takes a message off the list for which nothing is to be pushed any more.
+    fn strike_off(&self, store: &dyn Store, order: &Order) -> Result<(), String> {
+        self.outbox(store, order).end_push(&order.message).map_err(words)?;
+        self.owed(store).remove(order).map_err(words)
+    }
+
     /// Pushes what is left of a message whose process has died.
-    fn take_over(&self, store: &dyn Store, order: &Order, holder: Holder) -> Result<(), String> {
+    pub(super) fn take_over(&self, store: &dyn Store, order: &Order, right: Right) -> Result<(), String> {
         match Decision::of(store, &order.message).map_err(words)? {
             // One of WeChat's attempts will decide.
             None => Ok(()),
             Some(decision) if decision.is_owed => {
                 log::error!(target: "delivery", "{}: who worked on it has died", order.met);
-                let mut left = self.outbox(store, order).pieces(&order.message).map_err(words)?;
-                if left.is_empty() && decision.given_up.is_some() {
-                    left.extend(order.on_error.clone());
-                }
-                self.deliver(order, &decision, &left, Way::Push, Right::Lease(holder))
+                let left = self.outbox(store, order).pieces(&order.message).map_err(words)?;
+                let failure = || decision.given_up.and(order.on_error.clone()).into_iter().collect();
+                self.deliver(order, &decision, &left.unwrap_or_else(failure), Way::Push, right)
             }
-            Some(_) => {
-                self.outbox(store, order).drop_pushed(&order.message).map_err(words)?;
-                self.owed(store).remove(order).map_err(words)
-            }
+            Some(_) => self.strike_off(store, order),
         }
     }
 }

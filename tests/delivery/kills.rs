@@ -332,6 +332,30 @@ fn what_is_worked_out_after_a_failure_was_answered_for_want_of_a_store_still_com
 }
 
 #[test]
+fn a_worker_waits_for_nobody_who_does_not_listen() {
+    if !Door::ApacheCgid.is_open() || !available("redis-server") {
+        return;
+    }
+    let (workshop, fake, mut redis) = (Workshop::open(), FakeWechat::start(), RedisServer::durable());
+    // More than a socket holds, worked out when who asked has gone and the store is away.
+    let script = "while [ ! -e \"$(dirname \"$0\")/go\" ]; do sleep 0.1; done\n\
+                  printf '{\"reply\": {\"news\": [{\"title\": \"t\", \"url\": \"u\", \"description\": \"'\n\
+                  head -c 500000 /dev/zero | tr '\\0' x\nprintf '\"}]}}'";
+    let rules = workshop.rule("large", script, "late = \"push\"");
+    let more = format!("[store]\nurl = \"{}\"\n{SOON}", redis.url());
+    let site = Site::behind(Door::ApacheCgid).with_config(&config(&fake, VERIFIED, &rules, &more)).open();
+    let user = User::new("large", site.port());
+    let answer = site.receives(&wechat().pushes(WeChat::text_of(&user.name, "large")));
+    assert_eq!(answer.text(), "success");
+    redis.kill();
+    fs::write(workshop.path("go"), "").expect("our folder");
+    wait_until("the store is missed", || logs(&site).contains("; tried again"));
+    redis.start_again();
+    fake.was_called(SEND, 1);
+    wait_until("all have ended", || processes(&site).is_empty());
+}
+
+#[test]
 fn a_redis_that_has_forgotten_all_has_nothing_run_again() {
     if !Door::NginxUnix.is_open() || !available("redis-server") {
         return;
