@@ -62,6 +62,9 @@ impl Account {
         let parts = ApiParts::of(&account, api, store);
         let tools = Tools::new(parts, may_push, equipment, jobs, surroundings);
         let work = Work::new(tools, delivery.clone());
+        if is_staying {
+            rules.prepare();
+        }
         if needs_delivery && is_staying {
             work.look_after_others();
         }

@@ -328,6 +328,12 @@ impl Rules {
         self.iter().any(|rule| rule.when.may_meet(&subject))
     }
 
+    /// Makes ready what every text needs, as expressions that cannot be looked up by a part of theirs. For a process that
+    /// stays: its first users need not wait for it, and what it takes is forgotten with the rest of the start.
+    pub fn prepare(&self) {
+        self.find_subject(Subject::of_text("")).for_each(drop);
+    }
+
     fn find_subject<'m>(&self, subject: Subject<'m>) -> Matches<'_, 'm> {
         let candidates = self.source.index().candidates(&subject).into_iter();
         Matches { source: &self.source, subject, candidates }
