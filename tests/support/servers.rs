@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -277,8 +277,24 @@ pub(super) fn start_front(
         Front::Lighttpd => ("lighttpd", lighttpd(door, layout, path, port)),
     };
     check_config(&command, door.front());
+    // What one that was killed has left.
+    cgid_sockets(layout).for_each(|socket| fs::remove_file(socket).expect("our folder"));
     processes.start(name, command.stdin(Stdio::null()));
     processes.wait_until("the web server accepts", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    if matches!(door.front(), Front::Apache(modules) if modules.contains(&"cgid")) {
+        // Its daemon gives the socket to those who serve when it listens already, and they give up soon.
+        let is_ours = |socket: PathBuf| {
+            fs::metadata(socket).is_ok_and(|socket| web_user().is_none_or(|(user, _)| socket.uid() == user))
+        };
+        processes.wait_until("mod_cgid can be reached", || cgid_sockets(layout).any(is_ours));
+    }
+}
+
+fn cgid_sockets(layout: &Layout) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(layout.root.join("run")).expect("our folder").flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("cgid.sock"))
+        .map(|entry| entry.path())
 }
 
 /// What the how-to's tell the user to run before a reload: `apachectl configtest`, `nginx -t`, `lighttpd -tt`.
