@@ -918,3 +918,53 @@ impl Visitor for Forgets {
 
     fn hold(&self) {}
 }
+
+#[test]
+fn an_attempt_that_failed_before_anything_began_spoils_no_later_one() {
+    let (office, _) = Stub::office(false);
+    let desk = desk(&office);
+    office.fail_at(Some("claim m"));
+    let (visitor, answers) = Caller::waiting(LONG);
+    let (start, _unused) = handler("never");
+    desk.attend(order("m", Late::Fetch), &visitor, start);
+    assert!(answers.recv_timeout(LONG).unwrap().contains("sorry"));
+    office.fail_at(None);
+    // WeChat did not hear it in time, and asks again.
+    let (visitor, answers) = Caller::waiting(LONG);
+    let (start, let_go) = handler("the answer");
+    desk.attend(order("m", Late::Fetch), &visitor, start);
+    drop(let_go);
+    assert!(answers.recv_timeout(LONG).unwrap().contains("the answer"));
+}
+
+#[test]
+fn a_worker_that_dies_while_the_store_is_away_for_a_moment_is_seen_to() {
+    let (office, _pushes) = Stub::office(true);
+    let desk = desk(&office);
+    let (visitor, answers) = Caller::waiting(Duration::from_secs(2));
+    let (start, worker) = worker();
+    desk.attend(order("m", Late::Push), &visitor, start);
+    office.fail_at(Some("answer/m"));
+    drop(worker);
+    let began = Instant::now();
+    while desk.lines().contains_key("m") && began.elapsed() < Duration::from_secs(1) {
+        thread::yield_now();
+    }
+    office.fail_at(None);
+    let answer = answers.recv_timeout(LONG).unwrap();
+    let is_watched = !office.watched.lock().unwrap().is_empty();
+    assert!(answer.contains("sorry") || is_watched, "answered {answer}, and nobody sees to it");
+}
+
+#[test]
+fn a_trace_outlives_that_others_begin_to_push_nothing() {
+    let (office, _) = Stub::office(true);
+    let store = office.shaky();
+    let outbox = Outbox::of(&*store, "o1", LONG);
+    outbox.set_left("m", &[Reply::text("a")]).unwrap();
+    assert!(matches!(outbox.take("x").unwrap(), First::Piece(_)));
+    assert_eq!(outbox.pieces("m").unwrap().map(|pieces| pieces.len()), Some(0));
+    // As `take_over` does by `deliver`; it dies after it.
+    outbox.set_pushed("m", &[]).unwrap();
+    assert_eq!(outbox.pieces("m").unwrap().map(|pieces| pieces.len()), Some(0));
+}
