@@ -25,9 +25,9 @@ const SEND: &str = "/cgi-bin/message/custom/send";
 const TYPING: &str = "/cgi-bin/message/custom/typing";
 /// So many errands are run at once: four of them may be rounds, the others are for attempts whose time is over.
 const MAX_ERRANDS: usize = 20;
-/// For the news that somebody is at it.
-/// So long a piece is kept from being fetched meanwhile, and a little longer.
+/// To push a piece: so long it is not fetched meanwhile, and a little longer.
 const PUSHING: Duration = Duration::from_secs(60);
+/// For the news that somebody is at it.
 const TYPING_LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]

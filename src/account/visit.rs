@@ -132,15 +132,15 @@ impl Visit {
             responder.respond(Response::text(200, SUCCESS));
             return false;
         }
+        // First: it might be ready in this very moment.
+        if let (Some(order), Some(desk)) = (self.order.get(), self.desk.get()) {
+            desk.note_failed(order);
+        }
         log::error!(
             target: "account", kind = "deadline";
             "{} is not ready at the `deadline`; answered in its place, it goes on",
             self.order.get().map_or_else(|| format!("{:?}", self.pending), |order| order.met.clone())
         );
-        // First: it might be ready in this very moment.
-        if let (Some(order), Some(desk)) = (self.order.get(), self.desk.get()) {
-            desk.note_failed(order);
-        }
         responder.respond(self.failure());
         false
     }

@@ -193,8 +193,7 @@ impl Board {
         self.state().jobs.iter().find(|job| job.order.message == message)?.given_up
     }
 
-    /// Answers all attempts of a message that wait here.
-    /// Says whether one of them has this answer now.
+    /// Answers all attempts of a message that wait here. Says whether one of them has this answer now.
     pub(super) fn serve(&self, message: &str, decision: &Decision) -> bool {
         let mut state = self.state();
         let (its, others): (Vec<_>, Vec<_>) =

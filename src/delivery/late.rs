@@ -81,7 +81,7 @@ impl Desk {
         let done = decided.and_then(|decision| {
             self.board.serve(&order.message, &decision);
             self.deliver_rest(order, holder, &ours, &decision, &pieces)?;
-            if decision.is_owed && !decision.is_same(&ours) {
+            if decision.given_up.is_none() && decision.is_owed && !decision.is_same(&ours) {
                 // Not ours to say that it is done.
                 return Ok(());
             }

@@ -55,6 +55,8 @@ const INSIST: Duration = Duration::from_secs(120);
 /// A store that could not be asked is asked again after these pauses, before an attempt fails.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(1)];
+/// What could not be done for a message whose process has died is tried again after so long.
+const BURY_EVERY: Duration = Duration::from_millis(200);
 /// So many messages are remembered at most that were answered as failed.
 const MAX_FAILED: usize = 1024;
 /// A decision is smaller than this, in bytes.
@@ -182,7 +184,7 @@ impl Desk {
             let mut failed = self.failed();
             // Others may work on it, and never ask here.
             if failed.len() >= MAX_FAILED {
-                failed.clear();
+                failed.retain(|message| self.board.has_job(message));
             }
             failed.insert(order.message.clone());
             return;
@@ -245,6 +247,10 @@ impl Desk {
         }
         match store.claim(&order.message, holder, CLAIM, REPEATED_WITHIN).map_err(words)? {
             Claim::Yours => {
+                // An attempt before this one may have failed before anything began.
+                if self.failed().remove(&order.message) && visitor.is_served() {
+                    self.failed().insert(order.message.clone());
+                }
                 if let Some(start) = start.take() {
                     self.begin(order, visitor, holder, start);
                 }
@@ -344,9 +350,16 @@ impl Desk {
                 }
                 return;
             }
-            let is_watched = desk.lines().get(&order.message).is_some_and(|line| line.is_watched);
-            if !is_watched && let Err(why) = desk.bury(&order, holder) {
-                log::error!(target: "delivery", "{}: {why}; it is seen to at the deadline", order.met);
+            // Until it is done, or somebody else is to see to it: whoever asked goes at the deadline.
+            let is_watched = || desk.lines().get(&order.message).is_some_and(|line| line.is_watched);
+            while !is_watched() {
+                match desk.bury(&order, holder) {
+                    Ok(()) => break,
+                    Err(why) => {
+                        log::error!(target: "delivery", kind = "bury"; "{}: {why}; tried again", order.met);
+                    }
+                }
+                thread::sleep(BURY_EVERY);
             }
             desk.lines().remove(&order.message);
         };
@@ -357,7 +370,7 @@ impl Desk {
     }
 
     /// Sees to a message whose process has died.
-    fn bury(&self, order: &Order, holder: Holder) -> Result<(), String> {
+    fn bury(self: &Arc<Self>, order: &Arc<Order>, holder: Holder) -> Result<(), String> {
         log::error!(target: "delivery", "{}: the process that worked on it has died", order.met);
         let store = self.office.store()?;
         // It may have decided and could not tell any more.
@@ -370,7 +383,11 @@ impl Desk {
         };
         let is_ours = decision.is_owed && !self.have_watched(order);
         self.board.serve(&order.message, &decision.again());
-        if is_ours { self.take_over(&*store, order, Right::Claim(holder)) } else { Ok(()) }
+        if !is_ours {
+            return Ok(());
+        }
+        let _job = self.begin_job(order, holder, Keeps::Claim);
+        self.take_over(&*store, order, Right::Claim(holder))
     }
 
     /// Sees to it that what is to be pushed for a message comes, also if who works on it dies. For who is about to answer

@@ -137,7 +137,6 @@ impl<'s> Outbox<'s> {
             let place = record.entries.iter().position(|entry| entry.message == message);
             match (place, pieces) {
                 (None, []) => return Change::None(record.ready()),
-                (Some(place), []) => drop(record.entries.remove(place)),
                 (place, pieces) => {
                     let entry = Entry {
                         message: message.to_owned(),
