@@ -113,7 +113,7 @@ impl Visit {
         let deadline = self.pending.deadline();
         match (self.is_held.load(Ordering::Acquire), self.order.get()) {
             (true, _) => self.pending.received() + HELD,
-            (false, Some(_)) => (deadline + DECIDING).max(self.pending.received() + LAST_MOMENT),
+            (false, Some(_)) => last_moment(self.pending.received(), deadline),
             (false, None) => deadline,
         }
     }
@@ -126,16 +126,19 @@ impl Visit {
         if now < self.last_moment() {
             return true;
         }
-        // Taken first: who is ready just now must not find that it was for nothing.
-        let Some(responder) = self.take(false) else { return false };
         if self.is_held.load(Ordering::Acquire) {
-            responder.respond(Response::text(200, SUCCESS));
+            if let Some(responder) = self.take(false) {
+                responder.respond(Response::text(200, SUCCESS));
+            }
             return false;
         }
-        // First: it might be ready in this very moment.
-        if let (Some(order), Some(desk)) = (self.order.get(), self.desk.get()) {
-            desk.note_failed(order);
-        }
+        let take = || self.take(false);
+        // It might be ready in this very moment.
+        let taken = match (self.order.get(), self.desk.get()) {
+            (Some(order), Some(desk)) => desk.refuse(order, take),
+            _ => take(),
+        };
+        let Some(responder) = taken else { return false };
         log::error!(
             target: "account", kind = "deadline";
             "{} is not ready at the `deadline`; answered in its place, it goes on",
@@ -173,8 +176,29 @@ impl Visitor for Visit {
     }
 }
 
+/// Until when it may take to decide what becomes of an answer that is late, whatever the `deadline`.
+fn last_moment(received: Instant, deadline: Instant) -> Instant {
+    (deadline + DECIDING).max(received + LAST_MOMENT)
+}
+
 impl fmt::Debug for Visit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Visit({:?})", self.pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_the_deadline_there_is_time_to_decide_after_it() {
+        let received = Instant::now();
+        for deadline in [500, 4_500, 4_849, 4_850, 4_999].map(Duration::from_millis) {
+            let last = last_moment(received, received + deadline) - received;
+            assert!(last >= deadline + DECIDING && last >= LAST_MOMENT, "{deadline:?}: {last:?}");
+            // WeChat has not hung up by much.
+            assert!(last < Duration::from_millis(5_100));
+        }
     }
 }

@@ -133,7 +133,9 @@ impl Work {
     /// Notes of a message that is worked out here that it was answered as failed.
     pub(super) fn note_failed(&self) -> impl Fn(&Order) + Send + use<> {
         let desk = Arc::clone(&self.desk);
-        move |order| desk.note_failed(order)
+        move |order| {
+            desk.refuse(order, || Some(()));
+        }
     }
 
     /// Sees to what is left of a message that is to be pushed, now that its process has ended.

@@ -110,7 +110,7 @@ pub(super) enum Keeps {
 
 /// A message that is being worked on here.
 #[derive(Debug, Clone)]
-struct Claimed {
+pub(super) struct Claimed {
     order: Arc<Order>,
     holder: Holder,
     keeps: Keeps,
@@ -176,6 +176,11 @@ impl Board {
         board.state().jobs.push(Claimed { order, holder, keeps, renewed, given_up: None });
         board.changed.notify_all();
         Job { board: Arc::clone(board), message }
+    }
+
+    #[cfg(test)]
+    pub(super) fn jobs(&self) -> Vec<Claimed> {
+        self.state().jobs.clone()
     }
 
     pub(super) fn has_job(&self, message: &str) -> bool {
@@ -352,7 +357,7 @@ impl Desk {
     }
 
     /// Prolongs the claims and leases of jobs, and shows their users that somebody is at it.
-    fn look_after(self: &Arc<Self>, jobs: &[Claimed]) -> Result<(), String> {
+    pub(super) fn look_after(self: &Arc<Self>, jobs: &[Claimed]) -> Result<(), String> {
         let store = self.office.store()?;
         let mut pushed = Vec::new();
         for job in jobs.iter().filter(|job| self.board.has_job(&job.order.message)) {

@@ -8,7 +8,7 @@ use super::outbox::Outbox;
 use super::rescue::lease_of;
 use super::{CLAIM, Desk, no_push, pushed, seconds_since};
 use crate::rules::Late;
-use crate::store::{Claim, Holder, Lease, REPEATED_WITHIN};
+use crate::store::{Claim, Holder, Lease, REPEATED_WITHIN, Store};
 use crate::wechat::errcode::Class;
 use crate::wechat::limits::{MAX_TEXT_BYTES, split_text};
 use crate::wechat::reply::Reply;
@@ -121,14 +121,14 @@ impl Desk {
             None => {
                 // While it was being decided.
                 if self.failed().remove(&order.message) {
-                    return self.deliver_refused(order, pieces, right);
+                    return self.deliver_refused(order, pieces.first(), right);
                 }
                 // It lies in the outbox already, if others have not pushed it on.
                 if decision.is_owed {
                     self.push_on(order, decision, rest, right)?;
                 }
                 if self.failed().remove(&order.message) {
-                    self.deliver_refused(order, pieces.get(..1).unwrap_or_default(), right)?;
+                    self.deliver_refused(order, pieces.first(), right)?;
                 }
                 Ok(())
             }
@@ -142,16 +142,24 @@ impl Desk {
         }
     }
 
-    /// Delivers what was worked out for attempts that were answered that their message failed.
-    fn deliver_refused(&self, order: &Order, pieces: &[Reply], right: Right) -> Result<(), String> {
+    /// Delivers what was worked out for attempts that were answered that their message failed: the first reply, which was
+    /// for them, and what lies in the outbox behind it.
+    fn deliver_refused(&self, order: &Order, first: Option<&Reply>, right: Right) -> Result<(), String> {
+        let Some(first) = first else { return Ok(()) };
         let late = self.refused(order);
+        // In this order: who dies in between has left it where it is fetched.
         self.insist(&mut |store, _| {
             if late.is_owed {
                 self.owed(store).add(order)?;
             }
+            self.outbox(store, order).put_first(&order.message, first, late.is_owed)?;
             late.amend(store, &order.message)
         })?;
-        self.deliver(order, &late, pieces, late.given_up.unwrap_or(Way::Fetch), right)
+        if late.is_owed {
+            return self.push_left(order, &late, &[], right);
+        }
+        log::info!(target: "delivery", "{}: waits to be fetched", order.met);
+        Ok(())
     }
 
     /// What is decided where the attempts were answered that the message failed, as there was no time to decide.
@@ -174,7 +182,7 @@ impl Desk {
     }
 
     /// Delivers what nobody waits for any longer.
-    pub(super) fn deliver(
+    fn deliver(
         &self,
         order: &Order,
         decision: &Decision,
@@ -192,6 +200,19 @@ impl Desk {
             order.met, pieces.len(), if way == Way::Push { "to be pushed" } else { "wait to be fetched" }
         );
         if way == Way::Push { self.push_on(order, decision, pieces, right) } else { Ok(()) }
+    }
+
+    /// Pushes what is left in the outbox for a message, or `failure` if nothing was ever there.
+    pub(super) fn push_left(
+        &self,
+        order: &Order,
+        decision: &Decision,
+        failure: &[Reply],
+        right: Right,
+    ) -> Result<(), String> {
+        let begin = |store: &dyn Store, _| self.outbox(store, order).begin_push(&order.message, failure);
+        let left = self.insist(&mut { begin })?;
+        self.push_on(order, decision, &left, right)
     }
 
     /// Pushes what lies in the outbox for a message, and notes what became of it.

@@ -61,9 +61,11 @@ const BURY_EVERY: Duration = Duration::from_millis(200);
 const MAX_FAILED: usize = 1024;
 /// A decision is smaller than this, in bytes.
 const MAX_LINE: u64 = 16 << 20;
-/// A user who asks twice in a row is answered when it is known whether he had what he asked for first: it is looked again
-/// after so long.
+/// A user who asks twice in a row, or for what is just being pushed, is answered when it is known whether he had that: it
+/// is looked again after so long.
 const UNCERTAIN: Duration = Duration::from_millis(50);
+/// He is told to ask again after so long: most know sooner, and many who ask must not keep all threads from others.
+const MAX_UNCERTAIN: Duration = Duration::from_secs(1);
 
 /// Through what answers leave.
 pub trait Office: fmt::Debug + Send + Sync {
@@ -176,24 +178,29 @@ impl Desk {
         })
     }
 
-    /// Learns that an attempt was answered that its message failed, as there was no time to decide: what is worked out
-    /// nevertheless is delivered as what is late.
-    pub fn note_failed(&self, order: &Order) {
+    /// Learns that an attempt is answered that its message failed, as there was no time to decide: what is worked out
+    /// nevertheless is delivered as what is late. `take` takes the attempt for that; it gives nothing if it has an answer
+    /// already, and then nothing is learnt.
+    pub fn refuse<T>(&self, order: &Order, take: impl FnOnce() -> Option<T>) -> Option<T> {
         let worker = self.lines().get(&order.message).map(|line| Arc::clone(&line.worker));
         let Some(worker) = worker else {
+            // Both or neither: who works it out asks for the note when he has found the attempt taken.
             let mut failed = self.failed();
+            let taken = take()?;
             // Others may work on it, and never ask here.
             if failed.len() >= MAX_FAILED {
                 failed.retain(|message| self.board.has_job(message));
             }
             failed.insert(order.message.clone());
-            return;
+            return Some(taken);
         };
+        let taken = take()?;
         // Who has died need not know.
         let _ = (&*worker).write(&[REFUSED]);
         if order.late != Late::Fetch && self.office.may_push() {
             self.have_watched(order);
         }
+        Some(taken)
     }
 
     fn failed(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -224,8 +231,7 @@ impl Desk {
             log::error!(target: "delivery", kind = "attend"; "{} cannot be carried out: {why}", order.met);
             thread::sleep(pause);
         }
-        self.note_failed(&order);
-        visitor.serve(&failed());
+        self.refuse(&order, || visitor.serve(&failed()).then_some(()));
     }
 
     fn try_attend(
@@ -483,7 +489,7 @@ impl Desk {
     }
 
     /// The piece of his outbox that a user asks for by `message`; `None` if there is nothing. It is to be confirmed or put
-    /// back; whether the one before it was, is waited for until the point in time `until`.
+    /// back; whether the one before it was, is waited for a moment, until the point in time `until` at most.
     ///
     /// # Errors
     ///
@@ -491,6 +497,7 @@ impl Desk {
     pub fn fetch(&self, order: &Order, until: Instant) -> Result<Option<Answer>, String> {
         let store = self.office.store()?;
         let outbox = self.outbox(&*store, order);
+        let until = until.min(Instant::now() + MAX_UNCERTAIN);
         loop {
             let reply = match outbox.take(&order.message).map_err(words)? {
                 First::Nothing => return Ok(None),

@@ -99,14 +99,7 @@ impl<'s> Outbox<'s> {
             if record.entries.iter().any(|entry| entry.message == order.message) {
                 return Change::None(());
             }
-            let entry = Entry {
-                message: order.message.clone(),
-                promised: Some(order.clone()),
-                pieces: VecDeque::new(),
-                until: self.end(now),
-                pushed_until: 0,
-            };
-            record.entries.push(entry);
+            record.entry_of(&order.message, self.end(now)).promised = Some(order.clone());
             Change::Keep(())
         })
     }
@@ -134,24 +127,51 @@ impl<'s> Outbox<'s> {
         pushed_until: fn(u64) -> u64,
     ) -> Result<usize, StoreError> {
         self.change(|record, now| {
-            let place = record.entries.iter().position(|entry| entry.message == message);
-            match (place, pieces) {
-                (None, []) => return Change::None(record.ready()),
-                (place, pieces) => {
-                    let entry = Entry {
-                        message: message.to_owned(),
-                        promised: None,
-                        pieces: pieces.iter().cloned().collect(),
-                        until: self.end(now),
-                        pushed_until: pushed_until(now),
-                    };
-                    match place.and_then(|place| record.entries.get_mut(place)) {
-                        Some(old) => *old = entry,
-                        None => record.entries.push(entry),
-                    }
-                }
+            if pieces.is_empty() && record.entries.iter().all(|entry| entry.message != message) {
+                return Change::None(record.ready());
             }
+            let entry = record.entry_of(message, self.end(now));
+            *entry = Entry {
+                promised: None,
+                pieces: pieces.iter().cloned().collect(),
+                pushed_until: pushed_until(now),
+                ..Entry::new(message.to_owned(), self.end(now))
+            };
             Change::Keep(record.ready())
+        })
+    }
+
+    /// Puts a piece in front of those that wait for a message, unless it is there. Until somebody begins to push them, if
+    /// that is to be, they are fetched.
+    pub(super) fn put_first(
+        &self,
+        message: &str,
+        first: &Reply,
+        is_to_be_pushed: bool,
+    ) -> Result<(), StoreError> {
+        self.change(|record, now| {
+            let entry = record.entry_of(message, self.end(now));
+            if entry.pieces.front() != Some(first) {
+                entry.pieces.push_front(first.clone());
+            }
+            entry.promised = None;
+            entry.pushed_until = if is_to_be_pushed { LET_GO } else { 0 };
+            Change::Keep(())
+        })
+    }
+
+    /// What waits for a message, and `failure` if nothing ever did, as far as is known: it is fetched only if it does not
+    /// come to an end that it is pushed.
+    pub(super) fn begin_push(&self, message: &str, failure: &[Reply]) -> Result<Vec<Reply>, StoreError> {
+        self.change(|record, now| {
+            let is_new = record.entries.iter().all(|entry| entry.message != message);
+            let entry = record.entry_of(message, self.end(now));
+            if is_new {
+                entry.pieces.extend(failure.iter().cloned());
+            }
+            entry.promised = None;
+            entry.pushed_until = now + PUSHED_WITHIN;
+            Change::Keep(entry.pieces.iter().cloned().collect())
         })
     }
 
@@ -214,15 +234,9 @@ impl<'s> Outbox<'s> {
             let is_it = |given: &Given| given.message == message && !given.is_certain;
             let Some(place) = record.given.iter().position(is_it) else { return Change::None(()) };
             let given = record.given.remove(place);
-            let entry = Entry {
-                // The rest of what it came from may lie behind it, as an entry of its own.
-                message: String::new(),
-                promised: None,
-                pieces: VecDeque::from([given.piece.reply]),
-                until: self.end(now),
-                pushed_until: 0,
-            };
-            record.entries.insert(0, entry);
+            // The rest of what it came from may lie behind it, as an entry of its own.
+            let pieces = VecDeque::from([given.piece.reply]);
+            record.entries.insert(0, Entry { pieces, ..Entry::new(String::new(), self.end(now)) });
             Change::Keep(())
         })
     }
@@ -247,6 +261,7 @@ impl<'s> Outbox<'s> {
     }
 
     /// What waits for a message; `None` if nothing ever did, as far as is known.
+    #[cfg(test)]
     pub(super) fn pieces(&self, message: &str) -> Result<Option<Vec<Reply>>, StoreError> {
         self.change(|record, _| {
             let entry = record.entries.iter().find(|entry| entry.message == message);
@@ -265,8 +280,7 @@ impl<'s> Outbox<'s> {
             if record.given.iter().any(is_uncertain) {
                 return Change::None(First::Uncertain);
             }
-            let has_some = |entry: &&mut Entry| !entry.pieces.is_empty() || entry.promised.is_some();
-            let Some(first) = record.entries.iter_mut().find(has_some) else {
+            let Some(first) = record.entries.iter_mut().find(|entry| entry.has_some()) else {
                 return Change::None(First::Nothing);
             };
             if now < first.pushed_until {
@@ -295,10 +309,15 @@ impl<'s> Outbox<'s> {
             record.given.retain(|given| now < given.time + REPEATED_WITHIN.as_secs());
             let changed = change(record, now);
             record.entries.retain(|entry| !entry.is_empty());
-            let too_many = record.entries.len().saturating_sub(MAX_ENTRIES);
+            let waiting = record.entries.iter().filter(|entry| entry.has_some()).count();
+            let mut too_many = waiting.saturating_sub(MAX_ENTRIES);
             if too_many > 0 {
                 log::warn!(target: "delivery", "{MAX_ENTRIES} answers wait for one user already; the oldest is lost");
-                record.entries.drain(..too_many);
+                record.entries.retain(|entry| {
+                    let is_lost = too_many > 0 && entry.has_some();
+                    too_many -= usize::from(is_lost);
+                    !is_lost
+                });
             }
             record.given.drain(..record.given.len().saturating_sub(MAX_GIVEN));
             changed
@@ -307,19 +326,42 @@ impl<'s> Outbox<'s> {
 }
 
 impl Record {
+    /// The entry of a message, made at the end if there is none. It waits until then.
+    fn entry_of(&mut self, message: &str, until: u64) -> &mut Entry {
+        let place = self.entries.iter().position(|entry| entry.message == message);
+        let place = place.unwrap_or_else(|| {
+            self.entries.push(Entry::new(message.to_owned(), until));
+            self.entries.len() - 1
+        });
+        let entry = &mut self.entries[place];
+        entry.until = until;
+        entry
+    }
+
     fn ready(&self) -> usize {
         self.entries.iter().map(|entry| entry.pieces.len()).sum()
     }
 }
 
 impl Entry {
+    fn new(message: String, until: u64) -> Self {
+        Self { message, promised: None, pieces: VecDeque::new(), until, pushed_until: 0 }
+    }
+
+    /// Whether its user waits for something.
+    fn has_some(&self) -> bool {
+        !self.pieces.is_empty() || self.promised.is_some()
+    }
+
     fn is_empty(&self) -> bool {
-        self.pieces.is_empty() && self.promised.is_none() && self.pushed_until == 0
+        !self.has_some() && self.pushed_until == 0
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
     use crate::rules::Late;
     use crate::store::sqlite::{Journal, Sqlite};
@@ -391,6 +433,42 @@ mod tests {
         outbox.set("third", &[]).unwrap();
         assert_eq!(take("m9"), "nothing");
         assert_eq!(said(Outbox::of(&store, "o2", DAY).take("m2").unwrap()), "nothing");
+    }
+
+    #[test]
+    fn what_is_to_be_pushed_is_in_one_place_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::new(folder.path().join("s.db"), Journal::Wal, Duration::from_secs(2), "wx1");
+        let outbox = Outbox::of(&store, "o1", DAY);
+        let (one, two, sorry) = (Reply::text("1"), Reply::text("2"), [Reply::text("sorry")]);
+        outbox.set_left("m", slice::from_ref(&two)).unwrap();
+        outbox.put_first("m", &one, true).unwrap();
+        outbox.put_first("m", &one, true).unwrap();
+        assert_eq!(said(outbox.take("ask").unwrap()), "1 1");
+        outbox.confirm("ask").unwrap();
+        // What was fetched is not pushed, and what is pushed is not fetched.
+        assert_eq!(outbox.begin_push("m", &sorry).unwrap(), slice::from_ref(&two));
+        assert_eq!(said(outbox.take("ask again").unwrap()), "uncertain");
+        outbox.keep_last("m", 0).unwrap();
+        assert_eq!(outbox.begin_push("m", &sorry).unwrap(), []);
+        outbox.end_push("m").unwrap();
+        assert_eq!(outbox.begin_push("m", &sorry).unwrap(), sorry);
+        outbox.let_go("m").unwrap();
+        outbox.put_first("m", &one, false).unwrap();
+        assert_eq!(said(outbox.take("ask at last").unwrap()), "1 1");
+    }
+
+    #[test]
+    fn a_trace_of_what_was_pushed_takes_no_place_from_what_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::new(folder.path().join("s.db"), Journal::Wal, Duration::from_secs(2), "wx1");
+        let outbox = Outbox::of(&store, "o1", DAY);
+        for number in 0..MAX_ENTRIES {
+            outbox.set(&number.to_string(), &[Reply::text(number.to_string())]).unwrap();
+            assert!(outbox.begin_push(&format!("pushed {number}"), &[]).unwrap().is_empty());
+        }
+        assert_eq!(said(outbox.take("ask").unwrap()), format!("0 {}", MAX_ENTRIES - 1));
+        assert_eq!(outbox.pieces("pushed 0").unwrap(), Some(Vec::new()));
     }
 
     #[test]

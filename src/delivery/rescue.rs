@@ -3,6 +3,7 @@
 //! What was worked out lies in the outbox, and is pushed on from there; where nothing was, the user is told what the rule
 //! says for failures. One process does so for a message at a time, as long as it prolongs a lease.
 
+use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use super::clerk::Keeps;
 use super::decision::{Decision, is_owed};
 use super::late::Right;
 use super::order::Order;
-use super::{CLAIM, Desk, Way, look, words};
+use super::{CLAIM, Desk, look, words};
 use crate::chance::random;
 use crate::store::{Claim, Holder, Lease, Store};
 
@@ -131,9 +132,8 @@ impl Desk {
             None => Ok(()),
             Some(decision) if decision.is_owed => {
                 log::error!(target: "delivery", "{}: who worked on it has died", order.met);
-                let left = self.outbox(store, order).pieces(&order.message).map_err(words)?;
-                let failure = || decision.given_up.and(order.on_error.clone()).into_iter().collect();
-                self.deliver(order, &decision, &left.unwrap_or_else(failure), Way::Push, right)
+                let failure = decision.given_up.and(order.on_error.as_ref());
+                self.push_left(order, &decision, failure.map(slice::from_ref).unwrap_or_default(), right)
             }
             Some(_) => self.strike_off(store, order),
         }

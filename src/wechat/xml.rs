@@ -189,6 +189,10 @@ pub(super) fn find_unlike<'w, const N: usize>(
                     return Err(error(XmlFault::Root));
                 }
                 depth += 1;
+                // What has elements of its own is no text.
+                if let Some((text, _)) = open.and_then(|open| found.get_mut(open)) {
+                    *text = None;
+                }
                 open = wanted.iter().position(|(wanted, _)| depth == 2 && name.as_ref() == *wanted);
                 if let Some((_, times)) = open.and_then(|open| found.get_mut(open)) {
                     *times += 1;
@@ -414,6 +418,8 @@ mod tests {
             ("<xml><A><![CDATA[1]]]]><![CDATA[>2]]></A></xml>", "B"),
             ("<xml><A><![CDATA[1]]]]><![CDATA[>2]]></A><B>b</B><B>b</B></xml>", "B"),
             ("<xml><A><![CDATA[1]]]]><![CDATA[>2]]></A><B><D>b</D></B></xml>", "B"),
+            ("<xml><A><![CDATA[1]]]]><![CDATA[>2]]></A><B>b<D></D></B></xml>", "B"),
+            ("<xml><A><![CDATA[1]]]]><![CDATA[>2]]></A><B>b<D></D>c</B></xml>", "B"),
         ] {
             assert_eq!(unlike(document), Ok(Some(name)), "{document}");
         }
