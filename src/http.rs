@@ -4,6 +4,7 @@
 //! the same [`Response`]. Values are bytes: nothing says that a client sends UTF-8.
 
 use std::borrow::Cow;
+use std::mem;
 use std::time::Instant;
 
 /// The meta-variables of a request: names and values as bytes, in the order in which they came.
@@ -57,6 +58,19 @@ impl Params {
         self.pairs.push(Pair { name: start, value: middle, end: self.data.len() });
     }
 
+    /// Appends one pair that lies in the bytes which [`Params::hold`] will bring: the name from `name` to `value`, the value
+    /// from there to `end`. For a set of parameters that is not pushed one by one.
+    pub(crate) fn place(&mut self, name: usize, value: usize, end: usize) {
+        debug_assert!(name <= value && value <= end && self.data.is_empty());
+        self.pairs.push(Pair { name, value, end });
+    }
+
+    /// Takes the bytes in which all pairs lie that were placed, and gives its own memory for them, empty.
+    pub(crate) fn hold(&mut self, data: Vec<u8>) -> Vec<u8> {
+        debug_assert!(self.pairs.iter().all(|pair| pair.end <= data.len()));
+        mem::replace(&mut self.data, data)
+    }
+
     /// How many pairs there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -73,7 +87,10 @@ impl Params {
     /// a line after nginx's `include fastcgi_params` means the later one.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        let pair = self.pairs.iter().rev().find(|pair| self.name_of(pair) == name.as_bytes())?;
+        // Most have another length: that is seen without a look at the name.
+        let may_be_it = |pair: &&Pair| pair.value - pair.name == name.len();
+        let pair =
+            self.pairs.iter().rev().filter(may_be_it).find(|pair| self.name_of(pair) == name.as_bytes())?;
         Some(self.value_of(pair)).filter(|value| !value.is_empty())
     }
 
@@ -238,11 +255,9 @@ impl Response {
     }
 }
 
-/// Appends `number` in decimal, without an allocation.
+/// Appends `number` in decimal.
 fn push_number(out: &mut Vec<u8>, number: usize) {
-    use std::io::Write;
-    // Writing into memory cannot fail.
-    let _ = write!(out, "{number}");
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// The reason phrase of the status codes that we send.
@@ -264,12 +279,15 @@ fn reason(status: u16) -> &'static str {
 
 /// The pairs of a query string, percent-decoded once, `+` as a space, as bytes. A part without `=` has an empty value.
 pub fn query_pairs(query: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
-    query.split(|&byte| byte == b'&').filter(|part| !part.is_empty()).map(|part| {
+    // All of it, not until the first: so many bytes at a time.
+    let is_coded = query.iter().fold(false, |found, &byte| found | is_coded(byte));
+    let decode = move |text| if is_coded { percent_decode(text) } else { Cow::Borrowed(text) };
+    query.split(|&byte| byte == b'&').filter(|part| !part.is_empty()).map(move |part| {
         let (name, value) = match part.iter().position(|&byte| byte == b'=') {
             Some(at) => (&part[..at], &part[at + 1..]),
             None => (part, &b""[..]),
         };
-        (percent_decode(name), percent_decode(value))
+        (decode(name), decode(value))
     })
 }
 
@@ -279,8 +297,7 @@ fn is_coded(byte: u8) -> bool {
 
 /// Decodes `%XX` and `+`. A `%` without two hex digits stays as it is, as in browsers.
 fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
-    // All of it, not until the first: so many bytes at a time.
-    if !text.iter().fold(false, |found, &byte| found | is_coded(byte)) {
+    if !text.iter().any(|&byte| is_coded(byte)) {
         return Cow::Borrowed(text);
     }
     let mut decoded = Vec::with_capacity(text.len());

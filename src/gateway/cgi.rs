@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::stdio;
 
-use super::body::{Length, accept_param, check_params};
+use super::body::{Length, check_params, may_be_read};
 use super::limits::DISCARD_FACTOR;
 use super::refusal::Refusal;
 use super::{Application, Deadlines, guard, mailbox};
@@ -77,7 +77,9 @@ fn params_of_process() -> Params {
     // About what Apache sends, so that nothing has to grow.
     let mut params = Params::with_capacity(64, 4096);
     for (name, value) in env::vars_os() {
-        accept_param(&mut params, name.as_bytes(), value.as_bytes());
+        if may_be_read(name.as_bytes()) {
+            params.push(name.as_bytes(), value.as_bytes());
+        }
     }
     params
 }
@@ -181,12 +183,12 @@ impl Intake<'_> {
 
 /// The parameters without those that nobody may read. Those of the process were filtered when they were taken.
 fn without_unreadable(params: Params) -> Params {
-    if params.iter().all(|(name, _)| !name.is_empty() && name != b"HTTP_PROXY") {
+    if params.iter().all(|(name, _)| may_be_read(name)) {
         return params;
     }
     let mut kept = Params::new();
-    for (name, value) in params.iter() {
-        accept_param(&mut kept, name, value);
+    for (name, value) in params.iter().filter(|(name, _)| may_be_read(name)) {
+        kept.push(name, value);
     }
     kept
 }

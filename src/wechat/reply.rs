@@ -2,8 +2,6 @@
 //!
 //! Source: <https://developers.weixin.qq.com/doc/offiaccount/en/Message_Management/Passive_user_reply_message.html>
 
-use std::fmt::Write;
-
 use serde::{Deserialize, Serialize};
 
 use super::xml::{self, Element, XmlError, push_cdata};
@@ -290,8 +288,9 @@ fn push_element(xml: &mut String, name: &str, text: &str) {
 }
 
 fn push_number(xml: &mut String, name: &str, number: u64) {
-    // Writing to a `String` cannot fail.
-    let _ = write!(xml, "<{name}>{number}</{name}>");
+    push_tag(xml, "<", name);
+    xml.push_str(itoa::Buffer::new().format(number));
+    push_tag(xml, "</", name);
 }
 
 fn push_tag(xml: &mut String, start: &str, name: &str) {

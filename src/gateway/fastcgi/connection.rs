@@ -13,7 +13,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::record::{self, HEADER_LEN, Header, Pairs, ProtocolStatus};
-use crate::gateway::body::{Length, accept_param, check_params};
+use crate::gateway::body::{Length, check_params, may_be_read};
 use crate::gateway::limits::{DISCARD_FACTOR, ParamLimits};
 use crate::gateway::refusal::Refusal;
 use crate::http::{Params, Request, Response};
@@ -444,8 +444,10 @@ impl Connection {
 
     /// Takes PARAMS apart; `None` if they end amid a pair.
     fn read_pairs(&mut self) -> Option<()> {
-        let mut refusal = None;
-        for (count, pair) in Pairs(&self.raw_params).enumerate() {
+        let (raw, params) = (mem::take(&mut self.raw_params), &mut self.request.params);
+        let mut pairs = Pairs(&raw);
+        let (mut count, mut refusal) = (0, None);
+        while let Some(pair) = pairs.next() {
             let (name, value) = pair?;
             if name.iter().any(u8::is_ascii_control) {
                 refusal = refusal.or(Some(Refusal::BadName));
@@ -453,10 +455,14 @@ impl Connection {
                 refusal = refusal.or(Some(Refusal::TooManyParams(self.params.count)));
             } else if value.len() > self.params.value {
                 refusal = refusal.or(Some(Refusal::ParamTooLong(self.params.value)));
-            } else {
-                accept_param(&mut self.request.params, name, value);
+            } else if may_be_read(name) {
+                let end = raw.len() - pairs.0.len();
+                let middle = end - value.len();
+                params.place(middle - name.len(), middle, end);
             }
+            count += 1;
         }
+        self.raw_params = params.hold(raw);
         self.refusal = self.refusal.or(refusal);
         Some(())
     }
