@@ -141,3 +141,33 @@ fn what_waits_for_a_user_is_not_denied_when_it_cannot_be_looked_up_in_time() {
     Account::finish(|| {});
     assert_eq!([say(&app, 3, "继续"), say(&app, 4, "继续")], ["二", "听不懂"]);
 }
+
+#[test]
+fn who_fetches_is_answered_also_while_it_cannot_be_noted_that_he_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(say(&open(folder.path(), at_once()), 1, "两句").starts_with("一\n"));
+    // The first write takes the piece out, the second one notes that its user has it.
+    let (let_go, waits) = channel::<()>();
+    let (let_go, waits) = (Mutex::new(Some(let_go)), Mutex::new((0, waits)));
+    let (config, _) = Config::parse(&CONFIG.replace("4999ms", "100ms"), Path::new("."), Thoroughness::Full);
+    let app = Account::new(config.unwrap(), Surroundings::default());
+    let store = Sqlite::new(folder.path().join("a.db"), Journal::default(), Duration::from_secs(20), "wx1");
+    app.work.set_store(Arc::new(Hooked::new(store, move |asked| {
+        if asked.starts_with("put_if outbox/") {
+            let mut waits = waits.lock().unwrap();
+            waits.0 += 1;
+            if waits.0 == 2 {
+                let _ = waits.1.recv();
+            }
+        }
+        Ok(())
+    })));
+    let (answered, answers) = channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| answered.send(say(&app, 2, "继续")).unwrap());
+        // WeChat hangs up after 5 s.
+        let answer = answers.recv_timeout(Duration::from_secs(7));
+        drop(let_go.lock().unwrap().take());
+        assert!(answer.is_ok(), "nobody has answered it while the store stood still");
+    });
+}

@@ -137,3 +137,171 @@ fn a_claim_that_cannot_be_prolonged_keeps_no_other_from_it() {
     }
     assert!(matches!(look(&*store, &orders[1]).unwrap(), Claim::Running { .. }));
 }
+
+#[test]
+fn who_joins_a_message_whose_process_was_killed_before_its_worker_began_leaves_nobody_alone() {
+    // As under CGI: nobody in this process looks after others.
+    let (office, pushes) = Stub::office(true);
+    let desk = desk(&office);
+    // Killed between its claim and the start of its worker; its claim is not lost yet.
+    office.shaky().claim("m", ME, Duration::from_secs(2), REPEATED_WITHIN).unwrap();
+    let (visitor, answers) = Caller::waiting(Duration::ZERO);
+    desk.attend(order("m", Late::Push), &visitor, handler("never").0);
+    let answer = answers.recv_timeout(LONG).unwrap();
+    let is_watched = !office.watched.lock().unwrap().is_empty();
+    assert!(
+        answer != SUCCESS || is_watched || pushes.recv_timeout(LONG / 4).is_ok(),
+        "answered {answer}, and nobody sees to it"
+    );
+}
+
+#[test]
+fn a_store_that_has_forgotten_all_learns_again_who_is_at_a_message() {
+    let (office, _) = Stub::office(false);
+    let desk = desk(&office);
+    let (visitor, _answers) = Caller::waiting(LONG);
+    let (start, _let_go) = handler("the answer");
+    desk.attend(order("m", Late::Hold), &visitor, start);
+    office.forget_all();
+    desk.look_after(&desk.board.jobs()).unwrap();
+    // WeChat asks again, and another host begins it if it is his.
+    let claim = office.shaky().claim("m", Holder([7; 16]), LONG, REPEATED_WITHIN).unwrap();
+    assert!(matches!(claim, Claim::Running { .. }), "{claim:?}: its handler runs twice");
+}
+
+#[test]
+fn answers_wait_in_the_order_of_their_messages_also_where_the_first_was_held_longer() {
+    let (office, _) = Stub::office(false);
+    let desk = desk(&office);
+    let store = office.shaky();
+    // Its first two attempts were held; that of the other, which came after it, was not.
+    let first = Order { time: seconds_since(0) - 9, ..order("first", Late::Hold) };
+    let second = Order { time: first.time + 1, ..order("second", Late::Fetch) };
+    for order in [&second, &first] {
+        store.claim(&order.message, ME, LONG, REPEATED_WITHIN).unwrap();
+        let (visitor, answers) = Caller::waiting(Duration::ZERO);
+        desk.give_up(order, &*visitor, false).unwrap();
+        assert!(answers.recv_timeout(LONG).unwrap().contains("还在想"));
+    }
+    for order in [&first, &second] {
+        desk.finish(order, ME, vec![Reply::text(&order.message)]);
+    }
+    let fetched = ["ask", "ask again"].map(|asks| fetched(&desk, asks).unwrap());
+    assert!(fetched[0].starts_with("first") && fetched[1].starts_with("second"), "{fetched:?}");
+}
+
+#[test]
+fn a_promise_of_what_was_answered_in_time_is_taken_back() {
+    let (office, _) = Stub::office(false);
+    let (desk, order) = (desk(&office), order("m", Late::Fetch));
+    let (visitor, _answers) = Caller::waiting(Duration::ZERO);
+    let store = office.shaky();
+    store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+    office.fail_at(Some("put_if answer/"));
+    assert!(desk.give_up(&order, &*visitor, false).is_err());
+    office.fail_at(None);
+    // It is ready before that is tried again.
+    desk.finish(&order, ME, vec![Reply::text("the answer")]);
+    desk.give_up(&order, &*visitor, false).unwrap();
+    // Ten minutes later nothing is known of it any more.
+    let decision = store.get("answer/m").unwrap().unwrap();
+    assert!(store.remove_if("answer/m", decision.version).unwrap());
+    assert_eq!(fetched(&desk, "ask"), None);
+}
+
+#[test]
+fn an_attempt_whose_failure_wechat_did_not_hear_in_time_spoils_no_later_one() {
+    let (office, _) = Stub::office(false);
+    let (desk, order) = (desk(&office), order("m", Late::Fetch));
+    let (visitor, _answers) = Caller::calling(LONG, true);
+    let (start, let_go) = handler("the answer");
+    desk.attend(order.clone(), &visitor, start);
+    // At its last moment, as its store was slow.
+    desk.refuse(&order, || Some(()));
+    // WeChat had hung up, and asks again.
+    let (visitor, answers) = Caller::waiting(LONG);
+    desk.attend(order, &visitor, handler("never").0);
+    drop(let_go);
+    let answer = answers.recv_timeout(LONG).unwrap();
+    assert!(answer.contains("the answer"), "{answer}");
+}
+
+#[test]
+fn what_is_begun_when_its_attempt_was_answered_as_failed_already_is_late() {
+    let (office, pushes) = Stub::office(true);
+    let desk = desk(&office);
+    // What was asked before its order was known took so long; it is worked out before anybody gives it up.
+    let (visitor, _answers) = Caller::calling(LONG, true);
+    let (start, let_go) = handler("late");
+    drop(let_go);
+    desk.attend(order("m", Late::Push), &visitor, start);
+    assert_eq!(pushes.recv_timeout(LONG / 4).as_deref(), Ok("o1: late"));
+}
+
+/// Has the store wait before the first step `at`: who is at it waits for a slow store, or for his turn. Tells when it is
+/// reached.
+fn stall(office: &Stub, at: &'static str) -> (Receiver<()>, Sender<()>) {
+    let store = Sqlite::new(office.folder.path().join("1.db"), Journal::Wal, LONG, "wx1");
+    let (reached, is_reached) = channel();
+    let (let_go, waits) = channel::<()>();
+    let waits = Mutex::new(Some((reached, waits)));
+    *office.store.lock().unwrap() = Arc::new(Hooked::new(store, move |asked| {
+        let first = (asked == at).then(|| waits.lock().unwrap().take()).flatten();
+        if let Some((reached, waits)) = first {
+            reached.send(()).unwrap();
+            let _ = waits.recv();
+        }
+        Ok(())
+    }));
+    (is_reached, let_go)
+}
+
+#[test]
+fn an_attempt_that_is_just_being_given_up_is_answered_before_the_rest_is_pushed() {
+    let (office, pushes) = Stub::office(true);
+    let desk = desk(&office);
+    let (is_reached, let_go) = stall(&office, "get no-push/o1");
+    let (visitor, answers) = Caller::waiting(Duration::ZERO);
+    let (ready, is_ready) = channel::<()>();
+    let work = move || {
+        let _ = is_ready.recv();
+        ["1", "2", "3"].map(Reply::text).to_vec()
+    };
+    desk.attend(order("m", Late::Push), &visitor, Start::Here(Box::new(work)));
+    is_reached.recv_timeout(LONG).unwrap();
+    drop(ready);
+    let first = pushes.recv_timeout(LONG / 4);
+    let answer = answers.try_recv();
+    drop(let_go);
+    assert!(answer.is_ok(), "{first:?} comes before its answer");
+}
+
+#[test]
+fn what_is_ready_while_its_attempt_is_being_given_up_is_not_lost_at_its_last_moment() {
+    let (office, _) = Stub::office(false);
+    let (desk, order) = (desk(&office), order("m", Late::Fetch));
+    let (is_reached, let_go) = stall(&office, "get outbox/o1");
+    let (visitor, answers) = Caller::waiting(Duration::ZERO);
+    let (start, ready) = handler("the answer");
+    desk.attend(order.clone(), &visitor, start);
+    is_reached.recv_timeout(LONG).unwrap();
+    drop(ready);
+    let began = Instant::now();
+    while desk.board.has_job("m") {
+        assert!(began.elapsed() < LONG);
+        thread::yield_now();
+    }
+    let failed = Decision::answered(order.failure());
+    desk.refuse(&order, || visitor.serve(&failed).then_some(()));
+    drop(let_go);
+    let answer = answers.recv_timeout(LONG).unwrap();
+    if answer.contains("the answer") {
+        return;
+    }
+    // It is to come late, then.
+    let mut asks = 0..;
+    while fetched(&desk, &format!("ask {}", asks.next().unwrap())).as_deref() != Some("the answer") {
+        assert!(began.elapsed() < LONG / 4, "answered {answer}, and nothing comes after it");
+        thread::yield_now();
+    }
+}

@@ -348,3 +348,60 @@ fn who_asks_for_what_is_being_pushed_keeps_no_thread_until_his_deadline() {
     assert!(answer.xml.unwrap().contains("还在想"));
     assert!(began.elapsed() < LONG);
 }
+
+#[test]
+fn what_was_fetched_while_it_was_still_being_decided_does_not_come_again() {
+    let (office, _) = Stub::office(false);
+    let (desk, order) = (desk(&office), Arc::new(order("m", Late::Fetch)));
+    let store = office.shaky();
+    store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+    let (visitor, answers) = Caller::waiting(LONG);
+    Board::add_visit(&desk, &order, &visitor, false);
+    // The store fails for a moment at one step: who waits is answered nevertheless.
+    let (tries, is_tried) = channel();
+    let tries = Mutex::new(tries);
+    let failing = Sqlite::new(office.folder.path().join("1.db"), Journal::Wal, LONG, "wx1");
+    *office.store.lock().unwrap() = Arc::new(Hooked::new(failing, move |asked| {
+        if !asked.starts_with("put_if answer/") {
+            return Ok(());
+        }
+        let _ = tries.lock().unwrap().send(());
+        Err(Hooked::refusal())
+    }));
+    thread::scope(|scope| {
+        let three = ["1", "2", "3"].map(Reply::text).to_vec();
+        let finishing = scope.spawn(|| desk.finish(&order, ME, three));
+        assert!(answers.recv_timeout(LONG).unwrap().contains("还有 2 条"));
+        assert!(fetched(&desk, "ask").unwrap().starts_with('2'));
+        // What was tried before he had it does not count.
+        is_tried.try_iter().for_each(drop);
+        for _ in 0..2 {
+            is_tried.recv_timeout(LONG).unwrap();
+        }
+        *office.store.lock().unwrap() = store;
+        finishing.join().unwrap();
+    });
+    assert_eq!(fetched(&desk, "ask again").as_deref(), Some("3"));
+}
+
+#[test]
+fn what_was_fetched_before_it_was_noted_as_late_does_not_come_again() {
+    for (late, may_push) in [(Late::Push, true), (Late::Fetch, false)] {
+        let (office, pushes) = Stub::office(may_push);
+        let (desk, order) = (desk(&office), order("m", late));
+        office.shaky().claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+        Board::add_visit(&desk, &Arc::new(order.clone()), &refused(&desk, &order), false);
+        office.fail_at(Some("put answer/"));
+        thread::scope(|scope| {
+            let finishing = scope.spawn(|| desk.finish(&order, ME, vec![Reply::text("late")]));
+            while Outbox::of(&*office.shaky(), "o1", LONG).ready().unwrap() == 0 {
+                thread::yield_now();
+            }
+            assert_eq!(fetched(&desk, "ask").as_deref(), Some("late"));
+            office.fail_at(None);
+            finishing.join().unwrap();
+        });
+        assert_eq!(pushes.try_iter().collect::<Vec<_>>(), [""; 0], "{late:?}");
+        assert_eq!(fetched(&desk, "ask again"), None, "{late:?}");
+    }
+}

@@ -199,3 +199,34 @@ fn a_trace_outlives_that_others_begin_to_push_nothing() {
     assert!(outbox.begin_push("m", &[Reply::text("sorry")]).unwrap().is_empty());
     assert_eq!(outbox.pieces("m").unwrap().map(|pieces| pieces.len()), Some(0));
 }
+
+#[test]
+fn who_stood_still_while_others_pushed_the_rest_in_his_place_pushes_no_more() {
+    let (office, pushes) = Stub::office(true);
+    let (lets_push, waits) = channel::<()>();
+    *office.lets_push.lock().unwrap() = Some(waits);
+    let (desk, order, store) = (desk(&office), order("m", Late::Push), office.shaky());
+    leave_behind(&office, &order, Way::Push);
+    let outbox = Outbox::of(&*store, "o1", LONG);
+    outbox.set_pushed("m", &[Reply::text("1"), Reply::text("2")]).unwrap();
+    let lease = crate::delivery::rescue::lease_of(&order);
+    thread::scope(|scope| {
+        let pushing = scope.spawn(|| desk.take_over(&*store, &order, Right::Lease(ME)));
+        while office.lets_push.try_lock().is_ok() {
+            assert!(!pushing.is_finished());
+            thread::yield_now();
+        }
+        // It stands still for so long that its lease ends; others take it, push all, and give it back.
+        store.release(&lease, ME).unwrap();
+        let other = Holder([8; 16]);
+        assert!(matches!(store.lease(&lease, other, LONG).unwrap(), crate::store::Lease::Held { .. }));
+        let paid = Decision { is_owed: false, ..Decision::of(&*store, "m").unwrap().unwrap() };
+        paid.amend(&*store, "m").unwrap();
+        outbox.end_push("m").unwrap();
+        Owed::of(&*store, LONG).remove(&order).unwrap();
+        store.release(&lease, other).unwrap();
+        drop(lets_push);
+        pushing.join().unwrap().unwrap();
+    });
+    assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: 1"]);
+}

@@ -158,3 +158,17 @@ fn a_worker_hears_that_its_answer_was_given_not_before_it_is() {
     worker.set_read_timeout(Some(LONG)).unwrap();
     assert_eq!((worker.read(&mut word).unwrap(), word), (1, [SERVED]));
 }
+
+#[test]
+fn a_worker_that_begins_when_its_message_was_answered_as_failed_hears_of_it() {
+    let (office, _) = Stub::office(true);
+    let (desk, order) = (desk(&office), order("m", Late::Auto));
+    // The store was slow to give the claim: the last moment came before it.
+    desk.refuse(&order, || Some(()));
+    let (visitor, _answers) = Caller::calling(LONG, true);
+    let (start, mut worker) = worker();
+    desk.attend(order, &visitor, start);
+    let mut word = [0];
+    worker.set_read_timeout(Some(LONG / 4)).unwrap();
+    assert_eq!((worker.read(&mut word).ok(), word), (Some(1), [REFUSED]));
+}
