@@ -50,6 +50,7 @@ pub(super) fn start(command: &str, stdout: Stdio, assignment: &impl Serialize) -
     program.current_dir("/").spawn()?;
     let mut line = serde_json::to_vec(assignment)?;
     line.push(b'\n');
+    ours.set_write_timeout(Some(HEARING))?;
     ours.write_all(&line)?;
     Ok(ours)
 }

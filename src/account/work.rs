@@ -214,14 +214,18 @@ impl Hands {
         self.desk.attend(order, &visitor, start);
     }
 
-    /// Has it noted that a user has what he fetched.
-    fn confirm(&self, order: &Order) {
-        if self.is_brief() {
-            // A web server may end this process as soon as it has its answer.
-            return self.desk.confirm(order);
-        }
+    /// Has it noted that a user has what he fetched, who waits until then.
+    fn confirm(&self, order: &Order, until: Instant) {
         let (desk, order) = (Arc::clone(&self.desk), order.clone());
-        self.tools.run_errand(Box::new(move || desk.confirm(&order)));
+        let (done, is_done) = mpsc::channel::<()>();
+        self.tools.run_errand(Box::new(move || {
+            desk.confirm(&order);
+            drop(done);
+        }));
+        if self.is_brief() {
+            // A web server may end this process as soon as it has its answer; but it has to have one.
+            let _ = is_done.recv_timeout(until.saturating_duration_since(Instant::now()));
+        }
     }
 
     /// Whether this process answers one request and ends.
@@ -273,7 +277,7 @@ impl Means for WorkMeans {
         let piece = self.work.desk.fetch(order, self.until)?;
         if piece.is_some() {
             if self.claim() {
-                self.work.confirm(order);
+                self.work.confirm(order, self.until);
             } else {
                 // Its user was told something else.
                 self.work.desk.put_back(order)?;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::decision::{Decision, Way};
 use super::order::Order;
 use super::rescue::lease_of;
-use super::{CLAIM, Desk, Visitor, words};
-use crate::store::{Holder, Lease, Store, StoreError};
+use super::{CLAIM, Desk, INSIST, Visitor, words};
+use crate::store::{Claim, Holder, Lease, REPEATED_WITHIN, Store, StoreError};
 
 /// So often it is asked what other processes have decided.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -64,6 +64,16 @@ impl State {
         if waiting < FEW { Duration::ZERO } else { GIVING_UP.saturating_mul(waiting).min(EARLIEST) }
     }
 
+    /// The attempts whose time is over at that point in time; from here on they are in hand.
+    fn take_due(&mut self, at: Instant) -> Vec<Visit> {
+        let due = self.visits.iter_mut().filter(|visit| !visit.is_in_hand && visit.due <= at);
+        due.map(|visit| {
+            visit.is_in_hand = true;
+            visit.clone()
+        })
+        .collect()
+    }
+
     /// When the next claim is to be prolonged.
     fn next_renewal(&self) -> Option<Instant> {
         self.jobs.iter().map(|job| job.renewed + RENEW_EVERY).min()
@@ -89,6 +99,8 @@ struct Visit {
     is_foreign: bool,
     /// It is given up then.
     due: Instant,
+    /// It is just being given up. Whoever is faster still answers it.
+    is_in_hand: bool,
     /// Who will see to it. Its account may have been replaced meanwhile.
     desk: Arc<Desk>,
 }
@@ -124,10 +136,16 @@ impl Claimed {
     /// Prolongs what it takes; `false` if that is lost.
     fn prolong(&self, store: &dyn Store) -> Result<bool, StoreError> {
         match self.keeps {
-            Keeps::Claim => store.renew(&self.order.message, self.holder, CLAIM),
-            Keeps::Lease => store
-                .lease(&lease_of(&self.order), self.holder, CLAIM)
-                .map(|lease| matches!(lease, Lease::Held { .. })),
+            Keeps::Claim if store.renew(&self.order.message, self.holder, CLAIM)? => Ok(true),
+            // A store that has crashed may have forgotten it: others must not begin the message anew.
+            Keeps::Claim => {
+                let claim = store.claim(&self.order.message, self.holder, CLAIM, REPEATED_WITHIN)?;
+                Ok(claim == Claim::Yours)
+            }
+            Keeps::Lease => {
+                let lease = store.lease(&lease_of(&self.order), self.holder, CLAIM)?;
+                Ok(matches!(lease, Lease::Held { .. }))
+            }
         }
     }
 }
@@ -156,12 +174,22 @@ impl Board {
         is_foreign: bool,
     ) {
         let (order, visitor, due) = (Arc::clone(order), Arc::clone(visitor), visitor.deadline());
-        let visit = Visit { order, visitor, is_foreign, due, desk: Arc::clone(desk) };
-        desk.board.add(visit);
+        let visit = Visit { order, visitor, is_foreign, due, is_in_hand: false, desk: Arc::clone(desk) };
+        desk.board.state().visits.push(visit);
+        desk.board.changed.notify_all();
     }
 
-    fn add(&self, visit: Visit) {
-        self.state().visits.push(visit);
+    /// An attempt is in hand no longer: it is seen to again at a point in time, or never.
+    fn put_down(&self, visitor: &Arc<dyn Visitor>, again: Option<Instant>) {
+        let mut state = self.state();
+        let its = |visit: &Visit| Arc::ptr_eq(&visit.visitor, visitor);
+        match again {
+            Some(due) => state.visits.iter_mut().filter(|visit| its(visit)).for_each(|visit| {
+                (visit.due, visit.is_in_hand) = (due, false);
+            }),
+            None => state.visits.retain(|visit| !its(visit)),
+        }
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -185,6 +213,17 @@ impl Board {
 
     pub(super) fn has_job(&self, message: &str) -> bool {
         self.state().jobs.iter().any(|job| job.order.message == message)
+    }
+
+    /// Prolongs what it takes to work at a message, if it is worked on here.
+    pub(super) fn prolong(&self, store: &dyn Store, message: &str) -> Result<(), StoreError> {
+        let job = self.state().jobs.iter().find(|job| job.order.message == message).cloned();
+        job.map_or(Ok(()), |job| job.prolong(store).map(drop))
+    }
+
+    /// Whether this process looks after others as long as it lives.
+    pub(super) fn looks_after_others(&self) -> bool {
+        self.looks.load(Ordering::Acquire)
     }
 
     /// Notes how a message is to go that nobody waits for any longer, if it is worked out here.
@@ -223,19 +262,17 @@ impl Board {
             let now = Instant::now();
             let asks = state.visits.iter().any(|visit| visit.is_foreign) && agenda.ask <= now;
             let renews = state.next_renewal().is_some_and(|next| next <= now);
-            let looks = self.looks.load(Ordering::Acquire) && agenda.look <= now;
+            let looks = self.looks_after_others() && agenda.look <= now;
             let soon = now + state.lead();
-            let is_due = state.visits.iter().any(|visit| visit.due <= soon);
-            if asks || renews || looks || is_due {
-                let (due, waiting): (Vec<_>, Vec<_>) =
-                    std::mem::take(&mut state.visits).into_iter().partition(|it| it.due <= soon);
-                let foreign = waiting.iter().filter(|visit| asks && visit.is_foreign).cloned().collect();
-                state.visits = waiting;
+            let due = state.take_due(soon);
+            if asks || renews || looks || !due.is_empty() {
+                let waiting = state.visits.iter().filter(|visit| !visit.is_in_hand);
+                let foreign = waiting.filter(|visit| asks && visit.is_foreign).cloned().collect();
                 let jobs = if renews { state.take_renewals(now) } else { Vec::new() };
                 agenda.passed(now, asks, looks);
                 return Some(Turn { due, foreign, jobs, looks });
             }
-            let next = agenda.next(&state, self.looks.load(Ordering::Acquire), now);
+            let next = agenda.next(&state, self.looks_after_others(), now);
             let waited = self.changed.wait_timeout(state, next.saturating_duration_since(now));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -276,7 +313,8 @@ impl Agenda {
 
     fn next(&self, state: &State, looks: bool, now: Instant) -> Instant {
         let lead = state.lead();
-        let visits = state.visits.iter().map(|visit| visit.due.checked_sub(lead).unwrap_or(now));
+        let waiting = state.visits.iter().filter(|visit| !visit.is_in_hand);
+        let visits = waiting.map(|visit| visit.due.checked_sub(lead).unwrap_or(now));
         let asks = state.visits.iter().any(|visit| visit.is_foreign).then_some(self.ask);
         let looks = looks.then_some(self.look);
         visits.chain(asks).chain(state.next_renewal()).chain(looks).min().unwrap_or(now + LOOK_EVERY)
@@ -311,11 +349,13 @@ impl Desk {
         // First those who have no time left.
         for visit in turn.due {
             self.office.run_errand(Box::new(move || {
-                let desk = Arc::clone(&visit.desk);
-                if let Err(why) = desk.give_up(&visit.order, &*visit.visitor, visit.is_foreign) {
+                let given_up = visit.desk.give_up(&visit.order, &*visit.visitor, visit.is_foreign);
+                let now = Instant::now();
+                let again = given_up.err().filter(|_| now < visit.visitor.deadline() + INSIST).map(|why| {
                     log::error!(target: "delivery", kind = "give up"; "{}: {why}; tried again", visit.order.met);
-                    desk.board.add(Visit { due: Instant::now() + ASK_EVERY, ..visit });
-                }
+                    now + ASK_EVERY
+                });
+                visit.desk.board.put_down(&visit.visitor, again);
             }));
         }
         let Turn { jobs, foreign, .. } = turn;
@@ -324,7 +364,10 @@ impl Desk {
             self.office.run_errand(Box::new(move || log_failure(desk.look_after(&jobs))));
         }
         if !foreign.is_empty() {
-            self.make(Round::Ask, move |desk| foreign.iter().try_for_each(|visit| desk.ask(visit)));
+            // One that cannot be asked for keeps nobody from the others.
+            self.make(Round::Ask, move |desk| {
+                foreign.iter().map(|visit| desk.ask(visit)).fold(Ok(()), Result::and)
+            });
         }
         if turn.looks {
             self.make(Round::Look, Self::look_after_late);

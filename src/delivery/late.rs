@@ -25,8 +25,8 @@ const MAX_LEFT: usize = 9999;
 pub(super) enum Right {
     /// He works on it.
     Claim(Holder),
-    /// He looks after it, as who worked on it has died.
-    Lease(Holder),
+    /// He looks after it, as who worked on it has died: of all who do in turn, the one with this number.
+    Lease(Holder, u64),
 }
 
 /// What became of a push.
@@ -55,6 +55,7 @@ impl Desk {
             let left = if is_owed { 0 } else { rest.len() };
             Decision { is_owed, ..Decision::answered(answer(left)) }
         };
+        let mut is_kept = false;
         let decided = self.insist(&mut |store, is_again| {
             if is_again {
                 // The store is away. Those who wait here need none.
@@ -63,8 +64,10 @@ impl Desk {
             // Before anybody is answered: what is promised must be there, and somebody to see to it. Where nobody waits,
             // all of it comes at once.
             let behind = if ours.given_up.is_some() { &pieces } else { rest };
-            if !behind.is_empty() && Decision::of(store, &order.message)?.is_none() {
-                let outbox = self.outbox(store, order);
+            let outbox = self.outbox(store, order);
+            // Once: its user may have fetched some of it, unless the store has forgotten all.
+            let is_missing = !behind.is_empty() && (!is_kept || outbox.is_blank()?);
+            if is_missing && Decision::of(store, &order.message)?.is_none() {
                 if ours.is_owed {
                     self.owed(store).add(order)?;
                     outbox.set_pushed(&order.message, behind)?;
@@ -75,6 +78,7 @@ impl Desk {
                         ours.answer = answer(ready);
                     }
                 }
+                is_kept = true;
             }
             ours.clone().decide(store, &order.message)
         });
@@ -147,12 +151,17 @@ impl Desk {
     fn deliver_refused(&self, order: &Order, first: Option<&Reply>, right: Right) -> Result<(), String> {
         let Some(first) = first else { return Ok(()) };
         let late = self.refused(order);
+        let mut is_kept = false;
         // In this order: who dies in between has left it where it is fetched.
         self.insist(&mut |store, _| {
             if late.is_owed {
                 self.owed(store).add(order)?;
             }
-            self.outbox(store, order).put_first(&order.message, first, late.is_owed)?;
+            let outbox = self.outbox(store, order);
+            if !is_kept || outbox.is_blank()? {
+                outbox.put_first(&order.message, first, late.is_owed)?;
+                is_kept = true;
+            }
             late.amend(store, &order.message)
         })?;
         if late.is_owed {
@@ -175,8 +184,8 @@ impl Desk {
             Right::Claim(holder) => {
                 store.claim(message, holder, CLAIM, REPEATED_WITHIN).map(|claim| claim == Claim::Yours)
             }
-            Right::Lease(holder) => {
-                store.lease(&lease_of(order), holder, CLAIM).map(|lease| matches!(lease, Lease::Held { .. }))
+            Right::Lease(holder, generation) => {
+                store.lease(&lease_of(order), holder, CLAIM).map(|lease| lease == Lease::Held { generation })
             }
         })
     }

@@ -182,25 +182,45 @@ impl Desk {
     /// nevertheless is delivered as what is late. `take` takes the attempt for that; it gives nothing if it has an answer
     /// already, and then nothing is learnt.
     pub fn refuse<T>(&self, order: &Order, take: impl FnOnce() -> Option<T>) -> Option<T> {
-        let worker = self.lines().get(&order.message).map(|line| Arc::clone(&line.worker));
-        let Some(worker) = worker else {
-            // Both or neither: who works it out asks for the note when he has found the attempt taken.
-            let mut failed = self.failed();
-            let taken = take()?;
-            // Others may work on it, and never ask here.
-            if failed.len() >= MAX_FAILED {
-                failed.retain(|message| self.board.has_job(message));
-            }
-            failed.insert(order.message.clone());
-            return Some(taken);
-        };
+        // Both or neither: who works it out asks for the note when he has found the attempt taken.
+        let failed = self.failed();
         let taken = take()?;
+        let worker = self.lines().get(&order.message).map(|line| Arc::clone(&line.worker));
+        match worker {
+            Some(worker) => {
+                drop(failed);
+                self.tell_refused(order, &worker);
+            }
+            None => self.note_in(failed, &order.message),
+        }
+        Some(taken)
+    }
+
+    /// Tells who works for this process that the message was answered as failed.
+    fn tell_refused(&self, order: &Order, mut worker: &UnixStream) {
         // Who has died need not know.
-        let _ = (&*worker).write(&[REFUSED]);
+        let _ = worker.write(&[REFUSED]);
         if order.late != Late::Fetch && self.office.may_push() {
             self.have_watched(order);
         }
-        Some(taken)
+    }
+
+    /// Notes whether the attempt of a message was answered that it failed.
+    fn note_failed(&self, message: &str, is_failed: bool) {
+        let mut failed = self.failed();
+        if is_failed {
+            self.note_in(failed, message);
+        } else {
+            failed.remove(message);
+        }
+    }
+
+    fn note_in(&self, mut failed: MutexGuard<'_, HashSet<String>>, message: &str) {
+        // Others may work on them, and never ask here.
+        if failed.len() >= MAX_FAILED {
+            failed.retain(|message| self.board.has_job(message));
+        }
+        failed.insert(message.to_owned());
     }
 
     fn failed(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -253,10 +273,9 @@ impl Desk {
         }
         match store.claim(&order.message, holder, CLAIM, REPEATED_WITHIN).map_err(words)? {
             Claim::Yours => {
-                // An attempt before this one may have failed before anything began.
-                if self.failed().remove(&order.message) && visitor.is_served() {
-                    self.failed().insert(order.message.clone());
-                }
+                // It may have been answered as failed before it was known what has to be delivered; and so may an attempt
+                // before it, which WeChat did not hear.
+                self.note_failed(&order.message, visitor.is_served());
                 if let Some(start) = start.take() {
                     self.begin(order, visitor, holder, start);
                 }
@@ -278,6 +297,10 @@ impl Desk {
 
     /// Has an attempt wait for what is worked out already.
     fn join(self: &Arc<Self>, order: &Arc<Order>, visitor: &Arc<dyn Visitor>, is_foreign: bool) {
+        // WeChat asks again, so it did not hear that the attempt before has failed.
+        if !visitor.is_served() {
+            self.note_failed(&order.message, false);
+        }
         Board::add_visit(self, order, visitor, is_foreign);
         clerk::employ(self);
         // It may have ended between the two looks.
@@ -348,6 +371,10 @@ impl Desk {
         let (desk, order, worker) = (Arc::clone(self), Arc::clone(order), Arc::new(worker));
         let line = Line { worker: Arc::clone(&worker), is_watched: false };
         self.lines().insert(order.message.clone(), line);
+        // Before there was a line to say it on.
+        if self.failed().remove(&order.message) {
+            self.tell_refused(&order, &worker);
+        }
         let watch = move || {
             if let Some(decision) = read_decision(&worker) {
                 desk.secure(&order, &decision);
@@ -404,6 +431,23 @@ impl Desk {
         }
     }
 
+    /// Has somebody see to a message that nobody here works on, if nobody here stays: it may be in the hands of a process
+    /// that has died before it began.
+    fn have_rescued(&self, order: &Order) {
+        let message = &order.message;
+        if self.board.looks_after_others()
+            || self.board.has_job(message)
+            || self.lines().contains_key(message)
+        {
+            return;
+        }
+        // There is nobody at the other end of this line.
+        let watched = UnixStream::pair().and_then(|(line, _)| self.office.watch(order, &line));
+        if let Err(error) = watched {
+            log::error!(target: "delivery", "{}: nobody sees to it: {error}", order.met);
+        }
+    }
+
     /// Has somebody see to a message that a process of ours works on: when that one dies, we may be gone. Says whether
     /// somebody does.
     fn have_watched(&self, order: &Order) -> bool {
@@ -425,7 +469,12 @@ impl Desk {
         let store = self.office.store()?;
         if let Some(decision) = Decision::of(&*store, &order.message).map_err(words)? {
             self.secure(order, &decision);
+            let is_fetched = decision.given_up == Some(Way::Fetch);
             visitor.serve(&decision.again());
+            // It may have been promised before that was decided.
+            if !is_fetched {
+                self.outbox(&*store, order).withdraw(&order.message).map_err(words)?;
+            }
             return Ok(());
         }
         if is_foreign && self.is_lost(&*store, order)? {
@@ -435,6 +484,8 @@ impl Desk {
         let way = match order.late {
             Late::Auto | Late::Push if self.can_push(order) => Way::Push,
             Late::Auto | Late::Hold if self.can_hold(&*store, order, visitor)? => {
+                // The next one may come to another host.
+                self.board.prolong(&*store, &order.message).map_err(words)?;
                 visitor.hold();
                 return Ok(());
             }
@@ -450,10 +501,13 @@ impl Desk {
             Way::Fetch => self.outbox(&*store, order).promise(order).map_err(words)?,
         }
         let ours = Decision::given_up(answer, way);
-        let decision = ours.decide(&*store, &order.message).map_err(words)?;
+        let decision = ours.clone().decide(&*store, &order.message).map_err(words)?;
         // Before anybody hears of it: a store that crashes then may forget it.
         self.board.note_given_up(&order.message, decision.given_up);
         self.secure(order, &decision);
+        if decision.is_owed && decision.is_same(&ours) {
+            self.have_rescued(order);
+        }
         visitor.serve(&decision);
         match way {
             _ if decision.given_up == Some(way) => Ok(()),
@@ -564,7 +618,7 @@ impl Desk {
     }
 
     fn outbox<'s>(&self, store: &'s dyn Store, order: &Order) -> Outbox<'s> {
-        Outbox::of(store, &order.user, self.settings.keep)
+        Outbox::of(store, &order.user, self.settings.keep).at(order.time)
     }
 
     fn owed<'s>(&self, store: &'s dyn Store) -> Owed<'s> {

@@ -32,6 +32,8 @@ pub(super) struct Outbox<'s> {
     store: &'s dyn Store,
     key: String,
     keep: Duration,
+    /// When the message was sent that it is asked for, in Unix seconds.
+    time: u64,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -45,6 +47,9 @@ struct Record {
 #[derive(Serialize, Deserialize)]
 struct Entry {
     message: String,
+    /// When that was sent, in Unix seconds.
+    #[serde(default)]
+    time: u64,
     /// It is still being worked out.
     promised: Option<Order>,
     pieces: VecDeque<Reply>,
@@ -90,7 +95,12 @@ pub(super) enum First {
 impl<'s> Outbox<'s> {
     /// The outbox of `user`, where things wait for the time `keep`.
     pub(super) fn of(store: &'s dyn Store, user: &str, keep: Duration) -> Self {
-        Self { store, key: format!("outbox/{user}"), keep }
+        Self { store, key: format!("outbox/{user}"), keep, time: unix_seconds(SystemTime::now()) }
+    }
+
+    /// The same for a message that was sent at `time`, in Unix seconds: what waits for it waits in its place.
+    pub(super) fn at(self, time: u64) -> Self {
+        Self { time, ..self }
     }
 
     /// Keeps the place for the answer to a message, unless it is there already.
@@ -99,7 +109,7 @@ impl<'s> Outbox<'s> {
             if record.entries.iter().any(|entry| entry.message == order.message) {
                 return Change::None(());
             }
-            record.entry_of(&order.message, self.end(now)).promised = Some(order.clone());
+            record.entry_of(&order.message, self.time, self.end(now)).promised = Some(order.clone());
             Change::Keep(())
         })
     }
@@ -130,13 +140,10 @@ impl<'s> Outbox<'s> {
             if pieces.is_empty() && record.entries.iter().all(|entry| entry.message != message) {
                 return Change::None(record.ready());
             }
-            let entry = record.entry_of(message, self.end(now));
-            *entry = Entry {
-                promised: None,
-                pieces: pieces.iter().cloned().collect(),
-                pushed_until: pushed_until(now),
-                ..Entry::new(message.to_owned(), self.end(now))
-            };
+            let entry = record.entry_of(message, self.time, self.end(now));
+            entry.promised = None;
+            entry.pieces = pieces.iter().cloned().collect();
+            entry.pushed_until = pushed_until(now);
             Change::Keep(record.ready())
         })
     }
@@ -150,7 +157,7 @@ impl<'s> Outbox<'s> {
         is_to_be_pushed: bool,
     ) -> Result<(), StoreError> {
         self.change(|record, now| {
-            let entry = record.entry_of(message, self.end(now));
+            let entry = record.entry_of(message, self.time, self.end(now));
             if entry.pieces.front() != Some(first) {
                 entry.pieces.push_front(first.clone());
             }
@@ -165,7 +172,7 @@ impl<'s> Outbox<'s> {
     pub(super) fn begin_push(&self, message: &str, failure: &[Reply]) -> Result<Vec<Reply>, StoreError> {
         self.change(|record, now| {
             let is_new = record.entries.iter().all(|entry| entry.message != message);
-            let entry = record.entry_of(message, self.end(now));
+            let entry = record.entry_of(message, self.time, self.end(now));
             if is_new {
                 entry.pieces.extend(failure.iter().cloned());
             }
@@ -236,7 +243,7 @@ impl<'s> Outbox<'s> {
             let given = record.given.remove(place);
             // The rest of what it came from may lie behind it, as an entry of its own.
             let pieces = VecDeque::from([given.piece.reply]);
-            record.entries.insert(0, Entry { pieces, ..Entry::new(String::new(), self.end(now)) });
+            record.entries.insert(0, Entry { pieces, ..Entry::new(String::new(), 0, self.end(now)) });
             Change::Keep(())
         })
     }
@@ -253,6 +260,11 @@ impl<'s> Outbox<'s> {
                 None => Change::None(()),
             }
         })
+    }
+
+    /// Whether nothing is known of its user: a store that has crashed may have forgotten what was put in.
+    pub(super) fn is_blank(&self) -> Result<bool, StoreError> {
+        self.change(|record, _| Change::None(record.entries.is_empty() && record.given.is_empty()))
     }
 
     /// How many pieces are ready, whatever they are for.
@@ -326,12 +338,14 @@ impl<'s> Outbox<'s> {
 }
 
 impl Record {
-    /// The entry of a message, made at the end if there is none. It waits until then.
-    fn entry_of(&mut self, message: &str, until: u64) -> &mut Entry {
+    /// The entry of a message that was sent at `time`, made in its place if there is none. It waits until then.
+    fn entry_of(&mut self, message: &str, time: u64, until: u64) -> &mut Entry {
         let place = self.entries.iter().position(|entry| entry.message == message);
         let place = place.unwrap_or_else(|| {
-            self.entries.push(Entry::new(message.to_owned(), until));
-            self.entries.len() - 1
+            let later = self.entries.iter().position(|entry| entry.time > time);
+            let place = later.unwrap_or(self.entries.len());
+            self.entries.insert(place, Entry::new(message.to_owned(), time, until));
+            place
         });
         let entry = &mut self.entries[place];
         entry.until = until;
@@ -344,8 +358,8 @@ impl Record {
 }
 
 impl Entry {
-    fn new(message: String, until: u64) -> Self {
-        Self { message, promised: None, pieces: VecDeque::new(), until, pushed_until: 0 }
+    fn new(message: String, time: u64, until: u64) -> Self {
+        Self { message, time, promised: None, pieces: VecDeque::new(), until, pushed_until: 0 }
     }
 
     /// Whether its user waits for something.

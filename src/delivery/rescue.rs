@@ -108,13 +108,13 @@ impl Desk {
         holder: Holder,
     ) -> Result<(), String> {
         let lease = lease_of(order);
-        if !matches!(store.lease(&lease, holder, CLAIM).map_err(words)?, Lease::Held { .. }) {
+        let Lease::Held { generation } = store.lease(&lease, holder, CLAIM).map_err(words)? else {
             return Ok(());
-        }
+        };
         // Others may have seen to it before.
         if self.owed(store).has(order).map_err(words)? {
             let _job = self.begin_job(&Arc::new(order.clone()), holder, Keeps::Lease);
-            self.take_over(store, order, Right::Lease(holder))?;
+            self.take_over(store, order, Right::Lease(holder, generation))?;
         }
         store.release(&lease, holder).map_err(words)
     }

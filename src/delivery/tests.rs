@@ -45,6 +45,13 @@ impl Stub {
         (Arc::new(stub), pushes)
     }
 
+    /// Another process with the same store.
+    fn beside(&self) -> (Arc<Self>, Receiver<String>) {
+        let (office, pushes) = Self::office(self.may_push);
+        *office.store.lock().unwrap() = Self::open(&self.folder, "1.db", &office.fails_at);
+        (office, pushes)
+    }
+
     fn open(folder: &tempfile::TempDir, name: &str, fails_at: &FailsAt) -> Arc<Hooked> {
         let store = Sqlite::new(folder.path().join(name), Journal::Wal, Duration::from_secs(2), "wx1");
         let fails_at = Arc::clone(fails_at);

@@ -122,7 +122,7 @@ fn an_attempt_that_failed_before_anything_began_spoils_no_later_one() {
 
 #[test]
 fn a_claim_that_cannot_be_prolonged_keeps_no_other_from_it() {
-    const SHORT: Duration = Duration::from_secs(2);
+    const SHORT: Duration = Duration::from_secs(4);
     let (office, _) = Stub::office(false);
     let (desk, store) = (desk(&office), office.shaky());
     let orders = ["a", "b"].map(|message| Arc::new(order(message, Late::Fetch)));

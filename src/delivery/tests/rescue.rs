@@ -1,6 +1,7 @@
 //! What processes have left that died.
 
 use super::*;
+use crate::store::Lease;
 
 #[test]
 fn an_api_that_is_slow_to_one_user_makes_no_other_wait() {
@@ -10,6 +11,9 @@ fn an_api_that_is_slow_to_one_user_makes_no_other_wait() {
     leave_behind(&office, &order("dead", Late::Push), Way::Push);
     let desk = desk(&office);
     desk.look_after_others();
+    while office.lets_push.try_lock().is_ok() {
+        thread::yield_now();
+    }
     let (visitor, answers) = Caller::waiting(SOON);
     let (start, let_go) = handler("late");
     desk.attend(order("m", Late::Fetch), &visitor, start);
@@ -210,8 +214,10 @@ fn who_stood_still_while_others_pushed_the_rest_in_his_place_pushes_no_more() {
     let outbox = Outbox::of(&*store, "o1", LONG);
     outbox.set_pushed("m", &[Reply::text("1"), Reply::text("2")]).unwrap();
     let lease = crate::delivery::rescue::lease_of(&order);
+    let Lease::Held { generation } = store.lease(&lease, ME, LONG).unwrap() else { panic!("it is free") };
+    let right = Right::Lease(ME, generation);
     thread::scope(|scope| {
-        let pushing = scope.spawn(|| desk.take_over(&*store, &order, Right::Lease(ME)));
+        let pushing = scope.spawn(|| desk.take_over(&*store, &order, right));
         while office.lets_push.try_lock().is_ok() {
             assert!(!pushing.is_finished());
             thread::yield_now();
@@ -219,7 +225,7 @@ fn who_stood_still_while_others_pushed_the_rest_in_his_place_pushes_no_more() {
         // It stands still for so long that its lease ends; others take it, push all, and give it back.
         store.release(&lease, ME).unwrap();
         let other = Holder([8; 16]);
-        assert!(matches!(store.lease(&lease, other, LONG).unwrap(), crate::store::Lease::Held { .. }));
+        assert!(matches!(store.lease(&lease, other, LONG).unwrap(), Lease::Held { .. }));
         let paid = Decision { is_owed: false, ..Decision::of(&*store, "m").unwrap().unwrap() };
         paid.amend(&*store, "m").unwrap();
         outbox.end_push("m").unwrap();
