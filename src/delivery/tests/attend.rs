@@ -305,3 +305,201 @@ fn what_is_ready_while_its_attempt_is_being_given_up_is_not_lost_at_its_last_mom
         thread::yield_now();
     }
 }
+
+#[test]
+fn who_has_his_answer_while_he_is_just_being_given_up_does_not_get_it_again() {
+    for (late, may_push, slow) in
+        [(Late::Push, true, "get no-push/o1"), (Late::Fetch, false, "get outbox/o1")]
+    {
+        let (office, pushes) = Stub::office(may_push);
+        let desk = desk(&office);
+        let plain = office.shaky();
+        let store = Sqlite::new(office.folder.path().join("1.db"), Journal::Wal, LONG, "wx1");
+        let ((reached, is_reached), (let_go, waits)) = (channel(), channel::<()>());
+        let (waits, gives_up) = (Mutex::new(Some((reached, waits))), Mutex::new(None));
+        let is_back = Arc::new(AtomicBool::new(false));
+        let back = Arc::clone(&is_back);
+        // The store is away: who gives the attempt up waits for it, who has worked the answer out tries again and again.
+        *office.store.lock().unwrap() = Arc::new(Hooked::new(store, move |asked| {
+            let me = thread::current().id();
+            let first = (asked == slow).then(|| waits.lock().unwrap().take()).flatten();
+            if let Some((reached, waits)) = first {
+                *gives_up.lock().unwrap() = Some(me);
+                reached.send(()).unwrap();
+                let _ = waits.recv();
+            }
+            let is_refused = asked == "put_if answer/m"
+                && *gives_up.lock().unwrap() != Some(me)
+                && !back.load(Ordering::Acquire);
+            if is_refused { Err(Hooked::refusal()) } else { Ok(()) }
+        }));
+        let (visitor, answers) = Caller::waiting(Duration::ZERO);
+        let (start, ready) = handler("the answer");
+        desk.attend(order("m", late), &visitor, start);
+        is_reached.recv_timeout(LONG).unwrap();
+        drop(ready);
+        assert!(answers.recv_timeout(LONG).unwrap().contains("the answer"));
+        // It is back, and who gives the attempt up is the first to learn it.
+        drop(let_go);
+        let began = Instant::now();
+        while Decision::of(&*plain, "m").unwrap().is_none() {
+            assert!(began.elapsed() < LONG);
+            thread::yield_now();
+        }
+        is_back.store(true, Ordering::Release);
+        while desk.board.has_job("m") {
+            assert!(began.elapsed() < LONG);
+            thread::yield_now();
+        }
+        assert_eq!(pushes.try_iter().collect::<Vec<_>>(), [""; 0], "{late:?}");
+        assert_eq!(fetched(&desk, "ask"), None, "{late:?}");
+    }
+}
+
+/// An attempt whose last moment comes when somebody has just seen that it waits still.
+struct AtLast {
+    desk: Arc<Desk>,
+    order: Order,
+    is_served: Arc<AtomicBool>,
+}
+
+impl Visitor for AtLast {
+    fn received(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + LONG
+    }
+
+    fn is_served(&self) -> bool {
+        let was_served = self.is_served.load(Ordering::Acquire);
+        let (desk, order, is_served) =
+            (Arc::clone(&self.desk), self.order.clone(), Arc::clone(&self.is_served));
+        let refusing = thread::spawn(move || {
+            desk.refuse(&order, || (!is_served.swap(true, Ordering::AcqRel)).then_some(()));
+        });
+        let began = Instant::now();
+        // It may have to wait until who has asked has done something with it.
+        while !refusing.is_finished() && began.elapsed() < SOON {
+            thread::yield_now();
+        }
+        was_served
+    }
+
+    fn serve(&self, _: &Decision) -> bool {
+        !self.is_served.swap(true, Ordering::AcqRel)
+    }
+
+    fn hold(&self) {}
+}
+
+#[test]
+fn an_attempt_whose_last_moment_comes_while_it_is_taken_up_is_noted_as_failed() {
+    for is_first in [true, false] {
+        let (office, pushes) = Stub::office(true);
+        let (desk, order) = (desk(&office), order("m", Late::Push));
+        let (start, let_go) = handler("late");
+        let mut start = Some(start);
+        if !is_first {
+            // This one was held, and WeChat has hung up.
+            let (gone, _answers) = Caller::calling(LONG, true);
+            desk.attend(order.clone(), &gone, start.take().unwrap());
+            desk.failed().clear();
+        }
+        let is_served = Arc::default();
+        let visitor: Arc<dyn Visitor> =
+            Arc::new(AtLast { desk: Arc::clone(&desk), order: order.clone(), is_served });
+        desk.attend(order, &visitor, start.unwrap_or_else(|| handler("never").0));
+        drop(let_go);
+        let late = pushes.recv_timeout(LONG / 4);
+        assert_eq!(late.as_deref(), Ok("o1: late"), "is it the first: {is_first}");
+    }
+}
+
+#[test]
+fn who_waits_elsewhere_takes_a_message_from_nobody_where_the_store_has_forgotten_all() {
+    let (office, _) = Stub::office(false);
+    let (desk, elsewhere) = (desk(&office), desk(&office));
+    let (visitor, _answers) = Caller::waiting(LONG);
+    let (start, _let_go) = handler("the answer");
+    let order = order("m", Late::Hold);
+    desk.attend(order.clone(), &visitor, start);
+    office.forget_all();
+    // WeChat's next attempt went to another host, whose time is over before the claim is prolonged here.
+    let (waiting, answers) = Caller::waiting(Duration::ZERO);
+    elsewhere.give_up(&order, &*waiting, true).unwrap();
+    assert_eq!(answers.recv_timeout(LONG).unwrap(), "held");
+    desk.look_after(&desk.board.jobs()).unwrap();
+    let began = Instant::now();
+    while began.elapsed() < SOON {
+        thread::yield_now();
+    }
+    let claim = look(&*office.shaky(), &order).unwrap();
+    assert!(
+        matches!(claim, Claim::Running { .. }),
+        "{claim:?}: WeChat's last attempt is answered that it failed"
+    );
+}
+
+#[test]
+fn a_claim_that_cannot_be_prolonged_before_an_attempt_is_held_takes_no_hold_from_the_next() {
+    let (office, _) = Stub::office(false);
+    let (desk, order) = (desk(&office), Arc::new(order("m", Late::Hold)));
+    office.shaky().claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+    let _job = Board::begin_job(&desk.board, &order, ME, Keeps::Claim);
+    let (first, first_answers) = Caller::waiting(Duration::ZERO);
+    office.fail_at(Some("renew m"));
+    // A moment later it is tried again, as after each failure.
+    let is_held = desk.give_up(&order, &*first, false).is_ok();
+    office.fail_at(None);
+    if !is_held {
+        desk.give_up(&order, &*first, false).unwrap();
+    }
+    assert_eq!(first_answers.recv_timeout(LONG).unwrap(), "held");
+    let (second, second_answers) = Caller::waiting(Duration::ZERO);
+    desk.give_up(&order, &*second, false).unwrap();
+    assert_eq!(second_answers.recv_timeout(LONG).unwrap(), "held");
+}
+
+#[test]
+fn while_the_store_is_away_many_attempts_are_not_given_up_again_without_a_pause() {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let (office, _) = Stub::office(false);
+    let desk = desk(&office);
+    let plain = office.shaky();
+    let store = Sqlite::new(office.folder.path().join("1.db"), Journal::Wal, LONG, "wx1");
+    let (tries, is_tried) = channel();
+    let tries = Mutex::new(tries);
+    *office.store.lock().unwrap() = Arc::new(Hooked::new(store, move |asked| {
+        if asked == "get answer/0" {
+            let _ = tries.lock().unwrap().send(Instant::now());
+        }
+        Err(Hooked::refusal())
+    }));
+    for number in 0..300 {
+        let (visitor, _answers) = Caller::waiting(Duration::ZERO);
+        Board::add_visit(&desk, &Arc::new(order(&number.to_string(), Late::Fetch)), &visitor, false);
+    }
+    clerk::employ(&desk);
+    let tries: Vec<_> = (0..4).map(|_| is_tried.recv_timeout(LONG).unwrap()).collect();
+    *office.store.lock().unwrap() = plain;
+    let pauses: Vec<_> = tries.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(pauses.iter().all(|pause| *pause >= PAUSE), "{pauses:?}");
+}
+
+#[test]
+fn who_asks_again_for_a_message_whose_process_was_killed_when_it_had_decided_leaves_nobody_alone() {
+    // As under CGI: the web server was restarted, and has ended whatever belonged to it.
+    let (office, pushes) = Stub::office(true);
+    leave_behind(&office, &order("m", Late::Push), Way::Push);
+    let desk = desk(&office);
+    let (visitor, answers) = Caller::waiting(LONG);
+    desk.attend(order("m", Late::Push), &visitor, handler("never").0);
+    let answer = answers.recv_timeout(LONG).unwrap();
+    let is_watched = !office.watched.lock().unwrap().is_empty();
+    assert!(
+        answer != SUCCESS || is_watched || pushes.recv_timeout(LONG / 4).is_ok(),
+        "answered {answer}, and nobody sees to it"
+    );
+}

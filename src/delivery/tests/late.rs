@@ -410,3 +410,65 @@ fn what_was_fetched_before_it_was_noted_as_late_does_not_come_again() {
         assert_eq!(fetched(&desk, "ask again"), None, "{late:?}");
     }
 }
+
+#[test]
+fn a_store_that_forgets_all_loses_no_rest_where_something_else_waits_for_its_user_already() {
+    for is_refused in [false, true] {
+        let (office, _) = Stub::office(false);
+        let (desk, order) = (desk(&office), Arc::new(order("m", Late::Fetch)));
+        let (store, fresh) = (office.shaky(), Stub::open(&office.folder, "2.db", &Arc::default()));
+        store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+        let visitor = if is_refused { refused(&desk, &order) } else { Caller::waiting(LONG).0 };
+        Board::add_visit(&desk, &order, &visitor, false);
+        let replies: &[&str] = if is_refused { &["1"] } else { &["0", "1"] };
+        office.fail_at(Some(if is_refused { "put answer/" } else { "put_if answer/" }));
+        thread::scope(|scope| {
+            let finishing =
+                scope.spawn(|| desk.finish(&order, ME, replies.iter().map(|it| Reply::text(*it)).collect()));
+            while Outbox::of(&*store, "o1", LONG).ready().unwrap() == 0 {
+                thread::yield_now();
+            }
+            // Of two messages of his the other one is put in first.
+            Outbox::of(&*fresh, "o1", LONG).set("other", &[Reply::text("other")]).unwrap();
+            office.forget_all();
+            office.fail_at(None);
+            finishing.join().unwrap();
+        });
+        let waiting = ["ask", "ask again"].map(|asks| fetched(&desk, asks));
+        let mut waiting: Vec<_> = waiting.iter().flatten().map(|piece| &piece[..1]).collect();
+        waiting.sort_unstable();
+        assert_eq!(waiting, ["1", "o"], "refused: {is_refused}");
+    }
+}
+
+#[test]
+fn what_was_put_in_though_the_store_failed_and_was_fetched_does_not_come_again() {
+    let (office, _) = Stub::office(false);
+    let (desk, order) = (desk(&office), Arc::new(order("m", Late::Fetch)));
+    let plain = office.shaky();
+    plain.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+    let (visitor, answers) = Caller::waiting(LONG);
+    Board::add_visit(&desk, &order, &visitor, false);
+    let (store, inner) = (Arc::clone(&plain), Stub::open(&office.folder, "1.db", &Arc::default()));
+    let is_done = AtomicBool::new(false);
+    let inside = Sqlite::new(office.folder.path().join("1.db"), Journal::Wal, LONG, "wx1");
+    // It does the step, and fails before it can say so; then it is away for a while.
+    *office.store.lock().unwrap() = Arc::new(Hooked::new(inside, move |asked| {
+        if !asked.ends_with("outbox/o1") {
+            return Ok(());
+        }
+        if asked.starts_with("put_if") && !is_done.swap(true, Ordering::AcqRel) {
+            Outbox::of(&*inner, "o1", LONG).set("m", &[Reply::text("2")])?;
+        }
+        if is_done.load(Ordering::Acquire) { Err(Hooked::refusal()) } else { Ok(()) }
+    }));
+    let others = self::desk(&office.beside().0);
+    thread::scope(|scope| {
+        let finishing = scope.spawn(|| desk.finish(&order, ME, ["1", "2"].map(Reply::text).to_vec()));
+        assert!(answers.recv_timeout(LONG).unwrap().contains('1'));
+        assert_eq!(fetched(&others, "ask").as_deref(), Some("2"));
+        *office.store.lock().unwrap() = store;
+        finishing.join().unwrap();
+    });
+    assert_eq!(fetched(&desk, "ask again"), None);
+}

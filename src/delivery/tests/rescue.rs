@@ -236,3 +236,26 @@ fn who_stood_still_while_others_pushed_the_rest_in_his_place_pushes_no_more() {
     });
     assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: 1"]);
 }
+
+#[test]
+fn who_pushes_in_the_place_of_the_dead_goes_on_where_the_store_has_forgotten_all() {
+    let (office, pushes) = Stub::office(true);
+    let (lets_push, waits) = channel::<()>();
+    *office.lets_push.lock().unwrap() = Some(waits);
+    let (desk, order) = (desk(&office), order("m", Late::Push));
+    leave_behind(&office, &order, Way::Push);
+    let pieces = ["1", "2", "3"].map(Reply::text);
+    Outbox::of(&*office.shaky(), "o1", LONG).set_pushed("m", &pieces).unwrap();
+    thread::scope(|scope| {
+        let pushing = scope.spawn(|| desk.look_after_late());
+        while office.lets_push.try_lock().is_ok() {
+            assert!(!pushing.is_finished());
+            thread::yield_now();
+        }
+        office.forget_all();
+        drop(lets_push);
+        pushing.join().unwrap().unwrap();
+    });
+    desk.look_after_late().unwrap();
+    assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: 1", "o1: 2", "o1: 3"]);
+}
