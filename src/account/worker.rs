@@ -15,7 +15,7 @@ use super::work::{JOB, Surroundings};
 use super::{Account, LEFT, circumstances, detached, pool};
 use crate::callback::{Circumstances, Pending};
 use crate::config::load::Service;
-use crate::delivery::{Decision, Order, REFUSED, Visitor};
+use crate::delivery::{Decision, Order, REFUSED, SERVED, Visitor};
 use crate::store::Holder;
 
 /// The command of this program that does it; no help tells of it.
@@ -79,9 +79,9 @@ pub fn work_for_cgi() -> Result<(), String> {
     Ok(())
 }
 
-/// Hears from who gave the assignment what became of its message: a word for each time that something was heard, none any
-/// more when nothing can be.
-fn heed(account: &Account, order: &Order) -> Receiver<()> {
+/// Hears from who gave the assignment what became of its message, each time whether it was answered as was decided; nothing
+/// any more when nothing can be heard.
+fn heed(account: &Account, order: &Order) -> Receiver<bool> {
     let (note, order) = (account.work.note_failed(), order.clone());
     let (sender, heard) = channel();
     let listen = move || {
@@ -90,7 +90,7 @@ fn heed(account: &Account, order: &Order) -> Receiver<()> {
             if word == [REFUSED] {
                 note(&order);
             }
-            let _ = sender.send(());
+            let _ = sender.send(word == [SERVED]);
         }
     };
     if let Err(error) = thread::Builder::new().name("parent".to_owned()).spawn(listen) {
@@ -102,7 +102,7 @@ fn heed(account: &Account, order: &Order) -> Receiver<()> {
 /// Who gave the assignment.
 struct Parent {
     received: Instant,
-    heard: Mutex<Receiver<()>>,
+    heard: Mutex<Receiver<bool>>,
 }
 
 impl Visitor for Parent {
@@ -121,12 +121,12 @@ impl Visitor for Parent {
 
     fn serve(&self, decision: &Decision) -> bool {
         detached::report(decision);
-        if decision.is_awaited() {
-            // What follows must not come before it; and it may have come too late.
-            let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = heard.recv_timeout(ANSWERING);
+        if !decision.is_awaited() {
+            return false;
         }
-        true
+        // What follows must not come before it; and it may have come too late.
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.recv_timeout(ANSWERING).unwrap_or(false)
     }
 
     fn hold(&self) {}

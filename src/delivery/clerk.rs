@@ -60,13 +60,15 @@ struct State {
 impl State {
     /// So long before its deadline an attempt is given up.
     fn lead(&self) -> Duration {
-        let waiting = u32::try_from(self.visits.len()).unwrap_or(u32::MAX);
+        let waiting = self.visits.iter().filter(|visit| !visit.is_in_hand).count();
+        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
         if waiting < FEW { Duration::ZERO } else { GIVING_UP.saturating_mul(waiting).min(EARLIEST) }
     }
 
-    /// The attempts whose time is over at that point in time; from here on they are in hand.
-    fn take_due(&mut self, at: Instant) -> Vec<Visit> {
-        let due = self.visits.iter_mut().filter(|visit| !visit.is_in_hand && visit.due <= at);
+    /// The attempts whose time is over; from here on they are in hand.
+    fn take_due(&mut self, now: Instant) -> Vec<Visit> {
+        let lead = self.lead();
+        let due = self.visits.iter_mut().filter(|visit| !visit.is_in_hand && visit.turn(lead) <= now);
         due.map(|visit| {
             visit.is_in_hand = true;
             visit.clone()
@@ -101,8 +103,17 @@ struct Visit {
     due: Instant,
     /// It is just being given up. Whoever is faster still answers it.
     is_in_hand: bool,
+    /// That has failed before.
+    is_tried: bool,
     /// Who will see to it. Its account may have been replaced meanwhile.
     desk: Arc<Desk>,
+}
+
+impl Visit {
+    /// When it is seen to, if that takes so long for all that wait. What has failed has its pause.
+    fn turn(&self, lead: Duration) -> Instant {
+        if self.is_tried { self.due } else { self.due.checked_sub(lead).unwrap_or(self.due) }
+    }
 }
 
 impl fmt::Debug for Visit {
@@ -174,7 +185,9 @@ impl Board {
         is_foreign: bool,
     ) {
         let (order, visitor, due) = (Arc::clone(order), Arc::clone(visitor), visitor.deadline());
-        let visit = Visit { order, visitor, is_foreign, due, is_in_hand: false, desk: Arc::clone(desk) };
+        let desk_of_it = Arc::clone(desk);
+        let visit =
+            Visit { order, visitor, is_foreign, due, is_in_hand: false, is_tried: false, desk: desk_of_it };
         desk.board.state().visits.push(visit);
         desk.board.changed.notify_all();
     }
@@ -183,13 +196,20 @@ impl Board {
     fn put_down(&self, visitor: &Arc<dyn Visitor>, again: Option<Instant>) {
         let mut state = self.state();
         let its = |visit: &Visit| Arc::ptr_eq(&visit.visitor, visitor);
-        match again {
-            Some(due) => state.visits.iter_mut().filter(|visit| its(visit)).for_each(|visit| {
-                (visit.due, visit.is_in_hand) = (due, false);
-            }),
-            None => state.visits.retain(|visit| !its(visit)),
-        }
+        let place = state.visits.iter().position(its);
+        let gone = match again {
+            Some(due) => {
+                let visit = place.and_then(|place| state.visits.get_mut(place));
+                if let Some(visit) = visit {
+                    (visit.due, visit.is_in_hand, visit.is_tried) = (due, false, true);
+                }
+                None
+            }
+            None => place.map(|place| state.visits.remove(place)),
+        };
         drop(state);
+        // Its desk may go with it, and closes this board.
+        drop(gone);
         self.changed.notify_all();
     }
 
@@ -263,8 +283,7 @@ impl Board {
             let asks = state.visits.iter().any(|visit| visit.is_foreign) && agenda.ask <= now;
             let renews = state.next_renewal().is_some_and(|next| next <= now);
             let looks = self.looks_after_others() && agenda.look <= now;
-            let soon = now + state.lead();
-            let due = state.take_due(soon);
+            let due = state.take_due(now);
             if asks || renews || looks || !due.is_empty() {
                 let waiting = state.visits.iter().filter(|visit| !visit.is_in_hand);
                 let foreign = waiting.filter(|visit| asks && visit.is_foreign).cloned().collect();
@@ -314,7 +333,7 @@ impl Agenda {
     fn next(&self, state: &State, looks: bool, now: Instant) -> Instant {
         let lead = state.lead();
         let waiting = state.visits.iter().filter(|visit| !visit.is_in_hand);
-        let visits = waiting.map(|visit| visit.due.checked_sub(lead).unwrap_or(now));
+        let visits = waiting.map(|visit| visit.turn(lead));
         let asks = state.visits.iter().any(|visit| visit.is_foreign).then_some(self.ask);
         let looks = looks.then_some(self.look);
         visits.chain(asks).chain(state.next_renewal()).chain(looks).min().unwrap_or(now + LOOK_EVERY)
@@ -349,13 +368,15 @@ impl Desk {
         // First those who have no time left.
         for visit in turn.due {
             self.office.run_errand(Box::new(move || {
+                let mut in_hand = InHand { visit, again: None };
+                let visit = &in_hand.visit;
                 let given_up = visit.desk.give_up(&visit.order, &*visit.visitor, visit.is_foreign);
                 let now = Instant::now();
                 let again = given_up.err().filter(|_| now < visit.visitor.deadline() + INSIST).map(|why| {
                     log::error!(target: "delivery", kind = "give up"; "{}: {why}; tried again", visit.order.met);
                     now + ASK_EVERY
                 });
-                visit.desk.board.put_down(&visit.visitor, again);
+                in_hand.again = again;
             }));
         }
         let Turn { jobs, foreign, .. } = turn;
@@ -393,7 +414,7 @@ impl Desk {
         let store = self.office.store()?;
         let message = &visit.order.message;
         if let Some(decision) = Decision::of(&*store, message).map_err(words)? {
-            self.secure(&visit.order, &decision);
+            self.secure(&*store, &visit.order, &decision);
             self.board.serve(message, &decision.again());
         }
         Ok(())
@@ -430,6 +451,18 @@ impl Desk {
 fn log_failure(done: Result<(), String>) {
     if let Err(why) = done {
         log::error!(target: "delivery", kind = "clerk"; "{why}");
+    }
+}
+
+/// Puts an attempt down when it is dropped.
+struct InHand {
+    visit: Visit,
+    again: Option<Instant>,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.visit.desk.board.put_down(&self.visit.visitor, self.again);
     }
 }
 

@@ -55,36 +55,32 @@ impl Desk {
             let left = if is_owed { 0 } else { rest.len() };
             Decision { is_owed, ..Decision::answered(answer(left)) }
         };
-        let mut is_kept = false;
+        let mut is_told = false;
         let decided = self.insist(&mut |store, is_again| {
             if is_again {
                 // The store is away. Those who wait here need none.
-                self.board.serve(&order.message, &ours);
+                is_told |= self.board.serve(&order.message, &ours);
             }
             // Before anybody is answered: what is promised must be there, and somebody to see to it. Where nobody waits,
             // all of it comes at once.
             let behind = if ours.given_up.is_some() { &pieces } else { rest };
-            let outbox = self.outbox(store, order);
-            // Once: its user may have fetched some of it, unless the store has forgotten all.
-            let is_missing = !behind.is_empty() && (!is_kept || outbox.is_blank()?);
-            if is_missing && Decision::of(store, &order.message)?.is_none() {
+            if !behind.is_empty() && Decision::of(store, &order.message)?.is_none() {
                 if ours.is_owed {
                     self.owed(store).add(order)?;
-                    outbox.set_pushed(&order.message, behind)?;
-                } else {
-                    let ready = outbox.set(&order.message, behind)?;
-                    if ours.given_up.is_none() {
-                        // What waits of other messages counts too: he is given it by the same word.
-                        ours.answer = answer(ready);
-                    }
                 }
-                is_kept = true;
+                let ready = self.outbox(store, order).put_once(&order.message, behind, ours.is_owed)?;
+                if !ours.is_owed && ours.given_up.is_none() {
+                    // What waits of other messages counts too: he is given it by the same word.
+                    ours.answer = answer(ready);
+                }
             }
             ours.clone().decide(store, &order.message)
         });
         let done = decided.and_then(|decision| {
             self.board.serve(&order.message, &decision);
-            self.deliver_rest(order, holder, &ours, &decision, &pieces)?;
+            // Who has the first already, as the store was away when it was ready, is not to get it again.
+            let is_told = is_told && ours.is_awaited() && !decision.is_awaited();
+            self.deliver_rest(order, holder, &ours, &decision, if is_told { rest } else { &pieces })?;
             if decision.given_up.is_none() && decision.is_owed && !decision.is_same(&ours) {
                 // Not ours to say that it is done.
                 return Ok(());
@@ -115,6 +111,7 @@ impl Desk {
         if is_other && ours.is_owed && !decision.is_owed {
             self.insist(&mut |store, _| self.owed(store).remove(order))?;
         }
+        let is_known = !is_other && !decision.is_awaited();
         // A store that has crashed may have forgotten what we know.
         match decision.given_up.or_else(|| self.board.given_up(&order.message)) {
             // They took it for dead, and have said that it failed: the first of several is not followed by the rest.
@@ -127,6 +124,9 @@ impl Desk {
                 if self.failed().remove(&order.message) {
                     return self.deliver_refused(order, pieces.first(), right);
                 }
+                if !decision.is_owed && !rest.is_empty() {
+                    self.insist(&mut |store, _| self.outbox(store, order).end_push(&order.message))?;
+                }
                 // It lies in the outbox already, if others have not pushed it on.
                 if decision.is_owed {
                     self.push_on(order, decision, rest, right)?;
@@ -136,6 +136,11 @@ impl Desk {
                 }
                 Ok(())
             }
+            // It lies in the outbox already.
+            Some(Way::Fetch) if is_known => {
+                self.insist(&mut |store, _| self.outbox(store, order).end_push(&order.message))
+            }
+            Some(Way::Push) if is_known => self.push_on(order, decision, pieces, right),
             // They took it for dead: it is for them to push it, or they have said that it failed.
             Some(Way::Push) if !self.is_mine(order, right)? => {
                 log::warn!(target: "delivery", "{}: others take who worked it out for dead; it is left to them", order.met);
@@ -151,22 +156,18 @@ impl Desk {
     fn deliver_refused(&self, order: &Order, first: Option<&Reply>, right: Right) -> Result<(), String> {
         let Some(first) = first else { return Ok(()) };
         let late = self.refused(order);
-        let mut is_kept = false;
         // In this order: who dies in between has left it where it is fetched.
         self.insist(&mut |store, _| {
             if late.is_owed {
                 self.owed(store).add(order)?;
             }
-            let outbox = self.outbox(store, order);
-            if !is_kept || outbox.is_blank()? {
-                outbox.put_first(&order.message, first, late.is_owed)?;
-                is_kept = true;
-            }
+            self.outbox(store, order).put_first(&order.message, first)?;
             late.amend(store, &order.message)
         })?;
         if late.is_owed {
             return self.push_left(order, &late, &[], right);
         }
+        self.insist(&mut |store, _| self.outbox(store, order).end_push(&order.message))?;
         log::info!(target: "delivery", "{}: waits to be fetched", order.met);
         Ok(())
     }
@@ -185,7 +186,11 @@ impl Desk {
                 store.claim(message, holder, CLAIM, REPEATED_WITHIN).map(|claim| claim == Claim::Yours)
             }
             Right::Lease(holder, generation) => {
-                store.lease(&lease_of(order), holder, CLAIM).map(|lease| lease == Lease::Held { generation })
+                let lease = store.lease(&lease_of(order), holder, CLAIM)?;
+                let is_forgotten = || Decision::of(store, message).map(|decision| decision.is_none());
+                // A store that has forgotten all counts anew.
+                Ok(lease == Lease::Held { generation }
+                    || matches!(lease, Lease::Held { .. }) && is_forgotten()?)
             }
         })
     }

@@ -55,6 +55,10 @@ const INSIST: Duration = Duration::from_secs(120);
 /// A store that could not be asked is asked again after these pauses, before an attempt fails.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(1)];
+/// The shortest time that a store knows.
+const NO_TIME: Duration = Duration::from_millis(1);
+/// So often somebody is to see to a message whose process may have died, however often WeChat asks.
+const RESCUE_EVERY: Duration = Duration::from_secs(60);
 /// What could not be done for a message whose process has died is tried again after so long.
 const BURY_EVERY: Duration = Duration::from_millis(200);
 /// So many messages are remembered at most that were answered as failed.
@@ -205,10 +209,11 @@ impl Desk {
         }
     }
 
-    /// Notes whether the attempt of a message was answered that it failed.
-    fn note_failed(&self, message: &str, is_failed: bool) {
+    /// Notes whether an attempt of a message was answered before anything was known of it.
+    fn note_of(&self, message: &str, visitor: &dyn Visitor) {
         let mut failed = self.failed();
-        if is_failed {
+        // Asked now: whoever refuses it does so and notes it in one.
+        if visitor.is_served() {
             self.note_in(failed, message);
         } else {
             failed.remove(message);
@@ -268,6 +273,7 @@ impl Desk {
         }
         let store = self.office.store()?;
         if let Some(decision) = Decision::of(&*store, &order.message).map_err(words)? {
+            self.secure(&*store, order, &decision);
             visitor.serve(&decision.again());
             return Ok(());
         }
@@ -275,7 +281,7 @@ impl Desk {
             Claim::Yours => {
                 // It may have been answered as failed before it was known what has to be delivered; and so may an attempt
                 // before it, which WeChat did not hear.
-                self.note_failed(&order.message, visitor.is_served());
+                self.note_of(&order.message, &**visitor);
                 if let Some(start) = start.take() {
                     self.begin(order, visitor, holder, start);
                 }
@@ -298,9 +304,7 @@ impl Desk {
     /// Has an attempt wait for what is worked out already.
     fn join(self: &Arc<Self>, order: &Arc<Order>, visitor: &Arc<dyn Visitor>, is_foreign: bool) {
         // WeChat asks again, so it did not hear that the attempt before has failed.
-        if !visitor.is_served() {
-            self.note_failed(&order.message, false);
-        }
+        self.note_of(&order.message, &**visitor);
         Board::add_visit(self, order, visitor, is_foreign);
         clerk::employ(self);
         // It may have ended between the two looks.
@@ -377,7 +381,9 @@ impl Desk {
         }
         let watch = move || {
             if let Some(decision) = read_decision(&worker) {
-                desk.secure(&order, &decision);
+                if decision.is_owed {
+                    desk.have_watched(&order);
+                }
                 if desk.board.serve(&order.message, &decision) {
                     let _ = (&*worker).write(&[SERVED]);
                 }
@@ -425,20 +431,25 @@ impl Desk {
 
     /// Sees to it that what is to be pushed for a message comes, also if who works on it dies. For who is about to answer
     /// its attempt: after that, a web server may end whatever we begin.
-    fn secure(&self, order: &Order, decision: &Decision) {
-        if decision.is_owed {
-            self.have_watched(order);
+    fn secure(&self, store: &dyn Store, order: &Order, decision: &Decision) {
+        if decision.is_owed && !self.have_watched(order) {
+            self.have_rescued(store, order);
         }
     }
 
     /// Has somebody see to a message that nobody here works on, if nobody here stays: it may be in the hands of a process
     /// that has died before it began.
-    fn have_rescued(&self, order: &Order) {
+    fn have_rescued(&self, store: &dyn Store, order: &Order) {
         let message = &order.message;
         if self.board.looks_after_others()
             || self.board.has_job(message)
             || self.lines().contains_key(message)
         {
+            return;
+        }
+        // One is enough, however often it is asked for.
+        let counted = store.count(&format!("rescued/{message}"), 1, RESCUE_EVERY);
+        if matches!(counted, Ok(None)) {
             return;
         }
         // There is nobody at the other end of this line.
@@ -468,7 +479,7 @@ impl Desk {
     fn give_up(&self, order: &Order, visitor: &dyn Visitor, is_foreign: bool) -> Result<(), String> {
         let store = self.office.store()?;
         if let Some(decision) = Decision::of(&*store, &order.message).map_err(words)? {
-            self.secure(order, &decision);
+            self.secure(&*store, order, &decision);
             let is_fetched = decision.given_up == Some(Way::Fetch);
             visitor.serve(&decision.again());
             // It may have been promised before that was decided.
@@ -485,7 +496,9 @@ impl Desk {
             Late::Auto | Late::Push if self.can_push(order) => Way::Push,
             Late::Auto | Late::Hold if self.can_hold(&*store, order, visitor)? => {
                 // The next one may come to another host.
-                self.board.prolong(&*store, &order.message).map_err(words)?;
+                if let Err(error) = self.board.prolong(&*store, &order.message) {
+                    log::error!(target: "delivery", kind = "clerk"; "{error}");
+                }
                 visitor.hold();
                 return Ok(());
             }
@@ -504,10 +517,7 @@ impl Desk {
         let decision = ours.clone().decide(&*store, &order.message).map_err(words)?;
         // Before anybody hears of it: a store that crashes then may forget it.
         self.board.note_given_up(&order.message, decision.given_up);
-        self.secure(order, &decision);
-        if decision.is_owed && decision.is_same(&ours) {
-            self.have_rescued(order);
-        }
+        self.secure(&*store, order, &decision);
         visitor.serve(&decision);
         match way {
             _ if decision.given_up == Some(way) => Ok(()),
@@ -658,8 +668,9 @@ impl Drop for Desk {
 /// What became of a claim, asked by nobody who wants it.
 fn look(store: &dyn Store, order: &Order) -> Result<Claim, String> {
     let nobody = Holder(random().map_err(words)?);
-    // Should it be forgotten already, and so ours, it ends at once.
-    store.claim(&order.message, nobody, Duration::from_millis(1), REPEATED_WITHIN).map_err(words)
+    // Should the store have forgotten it, and so give it to nobody, it forgets that at once as well: who works on it may
+    // be there still.
+    store.claim(&order.message, nobody, NO_TIME, NO_TIME).map_err(words)
 }
 
 /// What another process has decided; `None` if it has died before.

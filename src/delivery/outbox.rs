@@ -52,6 +52,9 @@ struct Entry {
     time: u64,
     /// It is still being worked out.
     promised: Option<Order>,
+    /// Its first piece came after the others.
+    #[serde(default)]
+    has_first: bool,
     pieces: VecDeque<Reply>,
     /// It waits so long, in Unix seconds.
     until: u64,
@@ -130,6 +133,28 @@ impl<'s> Outbox<'s> {
         self.replace(message, pieces, |_| LET_GO)
     }
 
+    /// Puts the pieces in for which a message waits, to be pushed or not, once: however often that is said before
+    /// [`Outbox::end_push`], what was fetched of them does not come back. Gives how many are ready then, whatever they are
+    /// for.
+    pub(super) fn put_once(
+        &self,
+        message: &str,
+        pieces: &[Reply],
+        is_to_be_pushed: bool,
+    ) -> Result<usize, StoreError> {
+        self.change(|record, now| {
+            let is_there = |entry: &Entry| entry.message == message && entry.promised.is_none();
+            if record.entries.iter().any(is_there) {
+                return Change::None(record.ready());
+            }
+            let entry = record.entry_of(message, self.time, self.end(now));
+            entry.promised = None;
+            entry.pieces = pieces.iter().cloned().collect();
+            entry.pushed_until = if is_to_be_pushed { now + PUSHED_WITHIN } else { LET_GO };
+            Change::Keep(record.ready())
+        })
+    }
+
     fn replace(
         &self,
         message: &str,
@@ -148,21 +173,17 @@ impl<'s> Outbox<'s> {
         })
     }
 
-    /// Puts a piece in front of those that wait for a message, unless it is there. Until somebody begins to push them, if
-    /// that is to be, they are fetched.
-    pub(super) fn put_first(
-        &self,
-        message: &str,
-        first: &Reply,
-        is_to_be_pushed: bool,
-    ) -> Result<(), StoreError> {
+    /// Puts the first piece in front of those that wait for a message, once: however often that is said before
+    /// [`Outbox::end_push`]. Until somebody begins to push them, they are fetched.
+    pub(super) fn put_first(&self, message: &str, first: &Reply) -> Result<(), StoreError> {
         self.change(|record, now| {
             let entry = record.entry_of(message, self.time, self.end(now));
-            if entry.pieces.front() != Some(first) {
-                entry.pieces.push_front(first.clone());
+            if entry.has_first {
+                return Change::None(());
             }
+            entry.pieces.push_front(first.clone());
             entry.promised = None;
-            entry.pushed_until = if is_to_be_pushed { LET_GO } else { 0 };
+            (entry.has_first, entry.pushed_until) = (true, LET_GO);
             Change::Keep(())
         })
     }
@@ -262,11 +283,6 @@ impl<'s> Outbox<'s> {
         })
     }
 
-    /// Whether nothing is known of its user: a store that has crashed may have forgotten what was put in.
-    pub(super) fn is_blank(&self) -> Result<bool, StoreError> {
-        self.change(|record, _| Change::None(record.entries.is_empty() && record.given.is_empty()))
-    }
-
     /// How many pieces are ready, whatever they are for.
     pub(super) fn ready(&self) -> Result<usize, StoreError> {
         self.change(|record, _| Change::None(record.ready()))
@@ -359,7 +375,15 @@ impl Record {
 
 impl Entry {
     fn new(message: String, time: u64, until: u64) -> Self {
-        Self { message, time, promised: None, pieces: VecDeque::new(), until, pushed_until: 0 }
+        Self {
+            message,
+            time,
+            promised: None,
+            has_first: false,
+            pieces: VecDeque::new(),
+            until,
+            pushed_until: 0,
+        }
     }
 
     /// Whether its user waits for something.
@@ -456,8 +480,8 @@ mod tests {
         let outbox = Outbox::of(&store, "o1", DAY);
         let (one, two, sorry) = (Reply::text("1"), Reply::text("2"), [Reply::text("sorry")]);
         outbox.set_left("m", slice::from_ref(&two)).unwrap();
-        outbox.put_first("m", &one, true).unwrap();
-        outbox.put_first("m", &one, true).unwrap();
+        outbox.put_first("m", &one).unwrap();
+        outbox.put_first("m", &one).unwrap();
         assert_eq!(said(outbox.take("ask").unwrap()), "1 1");
         outbox.confirm("ask").unwrap();
         // What was fetched is not pushed, and what is pushed is not fetched.
@@ -468,7 +492,7 @@ mod tests {
         outbox.end_push("m").unwrap();
         assert_eq!(outbox.begin_push("m", &sorry).unwrap(), sorry);
         outbox.let_go("m").unwrap();
-        outbox.put_first("m", &one, false).unwrap();
+        outbox.put_first("m", &one).unwrap();
         assert_eq!(said(outbox.take("ask at last").unwrap()), "1 1");
     }
 
