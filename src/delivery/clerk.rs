@@ -226,6 +226,10 @@ impl Board {
         Job { board: Arc::clone(board), message }
     }
 
+    fn has_visit(&self, visitor: &Arc<dyn Visitor>) -> bool {
+        self.state().visits.iter().any(|visit| Arc::ptr_eq(&visit.visitor, visitor))
+    }
+
     #[cfg(test)]
     pub(super) fn jobs(&self) -> Vec<Claimed> {
         self.state().jobs.clone()
@@ -235,9 +239,10 @@ impl Board {
         self.state().jobs.iter().any(|job| job.order.message == message)
     }
 
-    /// Prolongs what it takes to work at a message, if it is worked on here.
+    /// Prolongs what it takes to work at a message, if it is worked on here and that was not just done.
     pub(super) fn prolong(&self, store: &dyn Store, message: &str) -> Result<(), StoreError> {
         let job = self.state().jobs.iter().find(|job| job.order.message == message).cloned();
+        let job = job.filter(|job| job.renewed.elapsed() > RENEW_EVERY / 2);
         job.map_or(Ok(()), |job| job.prolong(store).map(drop))
     }
 
@@ -370,6 +375,10 @@ impl Desk {
             self.office.run_errand(Box::new(move || {
                 let mut in_hand = InHand { visit, again: None };
                 let visit = &in_hand.visit;
+                // Answered while this waited for its turn: there is nothing left to decide.
+                if !visit.is_tried && !visit.desk.board.has_visit(&visit.visitor) {
+                    return;
+                }
                 let given_up = visit.desk.give_up(&visit.order, &*visit.visitor, visit.is_foreign);
                 let now = Instant::now();
                 let again = given_up.err().filter(|_| now < visit.visitor.deadline() + INSIST).map(|why| {

@@ -13,6 +13,7 @@ mod quotas;
 mod strict;
 mod tokens;
 
+use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -52,20 +53,13 @@ struct State {
     errcodes_as_texts: bool,
     seen: Vec<Seen>,
     /// Texts of customer-service messages, and to whom.
-    texts: Vec<Text>,
+    /// Of each user: thousands may wait for theirs at once.
+    texts: HashMap<String, Vec<(Instant, String)>>,
     troubles: VecDeque<(String, Trouble)>,
     /// Answers to this path wait.
     held: Option<String>,
     shut_out: bool,
     ended: bool,
-}
-
-/// A customer-service message that was taken.
-#[derive(Debug)]
-struct Text {
-    user: String,
-    content: String,
-    time: Instant,
 }
 
 /// A request that came.
@@ -157,7 +151,7 @@ impl FakeWechat {
             quotas,
             errcodes_as_texts,
             seen,
-            texts: Vec::new(),
+            texts: HashMap::new(),
             troubles,
             held: None,
             shut_out: false,
@@ -211,9 +205,7 @@ impl FakeWechat {
 
     /// The same, and when each of them was taken.
     pub(crate) fn timed_texts_to(&self, user: &str) -> Vec<(Instant, String)> {
-        let state = self.shared.state();
-        let texts = state.texts.iter().filter(|text| text.user == user);
-        texts.map(|text| (text.time, text.content.clone())).collect()
+        self.shared.state().texts.get(user).cloned().unwrap_or_default()
     }
 
     /// All access_tokens that it has handed out, of any kind.
@@ -349,7 +341,9 @@ impl State {
             let message = seen.json()?;
             let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
             let parts = text(&message["touser"]).zip(text(&message["text"]["content"]));
-            self.texts.extend(parts.map(|(user, content)| Text { user, content, time: Instant::now() }));
+            if let Some((user, content)) = parts {
+                self.texts.entry(user).or_default().push((Instant::now(), content));
+            }
         }
         Ok(answered)
     }
