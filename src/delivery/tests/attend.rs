@@ -407,10 +407,16 @@ fn an_attempt_whose_last_moment_comes_while_it_is_taken_up_is_noted_as_failed() 
             desk.attend(order.clone(), &gone, start.take().unwrap());
             desk.failed().clear();
         }
-        let is_served = Arc::default();
-        let visitor: Arc<dyn Visitor> =
-            Arc::new(AtLast { desk: Arc::clone(&desk), order: order.clone(), is_served });
+        let is_served = Arc::new(AtomicBool::new(false));
+        let visitor: Arc<dyn Visitor> = Arc::new(AtLast {
+            desk: Arc::clone(&desk),
+            order: order.clone(),
+            is_served: Arc::clone(&is_served),
+        });
         desk.attend(order, &visitor, start.unwrap_or_else(|| handler("never").0));
+        while !is_served.load(Ordering::Acquire) {
+            thread::yield_now();
+        }
         drop(let_go);
         let late = pushes.recv_timeout(LONG / 4);
         assert_eq!(late.as_deref(), Ok("o1: late"), "is it the first: {is_first}");
@@ -430,11 +436,12 @@ fn who_waits_elsewhere_takes_a_message_from_nobody_where_the_store_has_forgotten
     let (waiting, answers) = Caller::waiting(Duration::ZERO);
     elsewhere.give_up(&order, &*waiting, true).unwrap();
     assert_eq!(answers.recv_timeout(LONG).unwrap(), "held");
-    desk.look_after(&desk.board.jobs()).unwrap();
+    // Who only looks has it for a millisecond.
     let began = Instant::now();
     while began.elapsed() < SOON {
         thread::yield_now();
     }
+    desk.look_after(&desk.board.jobs()).unwrap();
     let claim = look(&*office.shaky(), &order).unwrap();
     assert!(
         matches!(claim, Claim::Running { .. }),
