@@ -68,8 +68,9 @@ const MAX_LINE: u64 = 16 << 20;
 /// A user who asks twice in a row, or for what is just being pushed, is answered when it is known whether he had that: it
 /// is looked again after so long.
 const UNCERTAIN: Duration = Duration::from_millis(50);
-/// He is told to ask again after so long: most know sooner, and many who ask must not keep all threads from others.
-const MAX_UNCERTAIN: Duration = Duration::from_secs(1);
+/// For what is being pushed he is told to ask again after so long: that may take a minute, and many who ask must not keep
+/// all threads from others.
+const MAX_PUSHED: Duration = Duration::from_secs(1);
 
 /// Through what answers leave.
 pub trait Office: fmt::Debug + Send + Sync {
@@ -553,7 +554,7 @@ impl Desk {
     }
 
     /// The piece of his outbox that a user asks for by `message`; `None` if there is nothing. It is to be confirmed or put
-    /// back; whether the one before it was, is waited for a moment, until the point in time `until` at most.
+    /// back; whether the one before it was, is waited for until the point in time `until`.
     ///
     /// # Errors
     ///
@@ -561,7 +562,7 @@ impl Desk {
     pub fn fetch(&self, order: &Order, until: Instant) -> Result<Option<Answer>, String> {
         let store = self.office.store()?;
         let outbox = self.outbox(&*store, order);
-        let until = until.min(Instant::now() + MAX_UNCERTAIN);
+        let pushed_until = until.min(Instant::now() + MAX_PUSHED);
         loop {
             let reply = match outbox.take(&order.message).map_err(words)? {
                 First::Nothing => return Ok(None),
@@ -570,7 +571,11 @@ impl Desk {
                     thread::sleep(UNCERTAIN);
                     continue;
                 }
-                First::Uncertain => Reply::text(&self.settings.waiting_text),
+                First::Pushed if Instant::now() < pushed_until => {
+                    thread::sleep(UNCERTAIN);
+                    continue;
+                }
+                First::Uncertain | First::Pushed => Reply::text(&self.settings.waiting_text),
                 First::Promised(promised) if self.is_running(&*store, &promised)? => {
                     Reply::text(&self.settings.waiting_text)
                 }

@@ -89,8 +89,10 @@ pub(super) enum First {
     Piece(Piece),
     /// An answer that is still being worked out.
     Promised(Box<Order>),
-    /// It is not certain yet whether the user has the piece before, or what is first here is being pushed.
+    /// It is not certain yet whether the user has the piece before.
     Uncertain,
+    /// What is first here is being pushed.
+    Pushed,
     /// Nothing.
     Nothing,
 }
@@ -312,7 +314,7 @@ impl<'s> Outbox<'s> {
                 return Change::None(First::Nothing);
             };
             if now < first.pushed_until {
-                return Change::None(First::Uncertain);
+                return Change::None(First::Pushed);
             }
             let Some(reply) = first.pieces.pop_front() else {
                 let order = first.promised.clone();
@@ -427,6 +429,7 @@ mod tests {
             First::Piece(_) => "another kind".into(),
             First::Promised(order) => format!("promised {}", order.message),
             First::Uncertain => "uncertain".into(),
+            First::Pushed => "pushed".into(),
             First::Nothing => "nothing".into(),
         }
     }
@@ -486,7 +489,7 @@ mod tests {
         outbox.confirm("ask").unwrap();
         // What was fetched is not pushed, and what is pushed is not fetched.
         assert_eq!(outbox.begin_push("m", &sorry).unwrap(), slice::from_ref(&two));
-        assert_eq!(said(outbox.take("ask again").unwrap()), "uncertain");
+        assert_eq!(said(outbox.take("ask again").unwrap()), "pushed");
         outbox.keep_last("m", 0).unwrap();
         assert_eq!(outbox.begin_push("m", &sorry).unwrap(), []);
         outbox.end_push("m").unwrap();
