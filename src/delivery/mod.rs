@@ -566,7 +566,11 @@ impl Desk {
         loop {
             let reply = match outbox.take(&order.message).map_err(words)? {
                 First::Nothing => return Ok(None),
-                First::Piece(piece) => self.with_notice(piece.reply, piece.left),
+                First::Piece(piece) => {
+                    let reply = self.with_notice(piece.reply, piece.left);
+                    let who = (order.user.as_str(), order.account.as_str());
+                    return Ok(Some(Answer::new(&order.met, Some(&reply), who, piece.time)));
+                }
                 First::Uncertain if Instant::now() < until => {
                     thread::sleep(UNCERTAIN);
                     continue;

@@ -81,6 +81,9 @@ pub(super) struct Piece {
     pub(super) reply: Reply,
     /// How many are ready behind it.
     pub(super) left: usize,
+    /// When it was taken out first, in Unix seconds: a repeat gets the same bytes.
+    #[serde(default)]
+    pub(super) time: u64,
 }
 
 /// What is first in an outbox.
@@ -320,7 +323,7 @@ impl<'s> Outbox<'s> {
                 let order = first.promised.clone();
                 return Change::None(order.map_or(First::Nothing, |order| First::Promised(Box::new(order))));
             };
-            let piece = Piece { reply, left: record.ready() };
+            let piece = Piece { reply, left: record.ready(), time: now };
             let (message, given) = (message.to_owned(), piece.clone());
             record.given.push(Given { message, piece: given, time: now, is_certain: false });
             Change::Keep(First::Piece(piece))
@@ -425,7 +428,7 @@ mod tests {
 
     fn said(first: First) -> String {
         match first {
-            First::Piece(Piece { reply: Reply::Text { content }, left }) => format!("{content} {left}"),
+            First::Piece(Piece { reply: Reply::Text { content }, left, .. }) => format!("{content} {left}"),
             First::Piece(_) => "another kind".into(),
             First::Promised(order) => format!("promised {}", order.message),
             First::Uncertain => "uncertain".into(),
