@@ -10,16 +10,18 @@
 
 mod clerk;
 mod decision;
+mod fetch;
 mod late;
+mod lines;
 mod order;
 mod outbox;
 mod owed;
 mod record;
 mod rescue;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -35,9 +37,10 @@ use crate::wechat::reply::Reply;
 use clerk::{Board, Job, Keeps};
 pub use decision::Decision;
 use decision::Way;
-use late::Right;
+use lines::Lines;
+pub use lines::{REFUSED, SERVED};
 pub use order::{Answer, Order, SUCCESS, Trigger, key_of};
-use outbox::{First, Outbox};
+use outbox::Outbox;
 use owed::Owed;
 
 /// A process that was not heard of for so long has died, and its messages with it.
@@ -57,21 +60,8 @@ const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(1)];
 /// The shortest time that a store knows.
 const NO_TIME: Duration = Duration::from_millis(1);
-/// So often somebody is to see to a message whose process may have died, however often WeChat asks.
-const RESCUE_EVERY: Duration = Duration::from_secs(60);
-/// What could not be done for a message whose process has died is tried again after so long.
-const BURY_EVERY: Duration = Duration::from_millis(200);
 /// So many messages are remembered at most that were answered as failed.
 const MAX_FAILED: usize = 1024;
-/// A decision is smaller than this, in bytes.
-const MAX_LINE: u64 = 16 << 20;
-/// A user who asks twice in a row, or for what is just being pushed, is answered when it is known whether he had that: it
-/// is looked again after so long.
-const UNCERTAIN: Duration = Duration::from_millis(50);
-/// For what is being pushed he is told to ask again after so long: that may take a minute, and many who ask must not keep
-/// all threads from others.
-const MAX_PUSHED: Duration = Duration::from_secs(1);
-
 /// Through what answers leave.
 pub trait Office: fmt::Debug + Send + Sync {
     /// The store of the account.
@@ -126,11 +116,6 @@ pub trait Visitor: Send + Sync {
     fn hold(&self);
 }
 
-/// What a process that works a message out is told: who asked has what was decided.
-pub const SERVED: u8 = b'+';
-/// Who asked was answered that the message failed.
-pub const REFUSED: u8 = b'-';
-
 /// Where and how an answer is worked out.
 pub enum Start<'j> {
     /// By this process, in one of its threads for that. Gives the replies, for a failure what the rule says then.
@@ -157,17 +142,7 @@ pub struct Desk {
     board: Arc<Board>,
     /// Messages that are being worked out here, and whose attempt was answered that they failed.
     failed: Mutex<HashSet<String>>,
-    /// Lines to the processes that work for this one, by their message. Who has others work for it serves one request, and
-    /// they go with it.
-    lines: Mutex<HashMap<String, Line>>,
-}
-
-/// The line to a process that works a message out.
-#[derive(Debug)]
-struct Line {
-    worker: Arc<UnixStream>,
-    /// Another process sees to the message when that one ends.
-    is_watched: bool,
+    lines: Lines,
 }
 
 impl Desk {
@@ -179,7 +154,7 @@ impl Desk {
             office,
             board: Arc::default(),
             failed: Mutex::default(),
-            lines: Mutex::default(),
+            lines: Lines::default(),
         })
     }
 
@@ -190,8 +165,7 @@ impl Desk {
         // Both or neither: who works it out asks for the note when he has found the attempt taken.
         let failed = self.failed();
         let taken = take()?;
-        let worker = self.lines().get(&order.message).map(|line| Arc::clone(&line.worker));
-        match worker {
+        match self.lines.to_worker(&order.message) {
             Some(worker) => {
                 drop(failed);
                 self.tell_refused(order, &worker);
@@ -199,15 +173,6 @@ impl Desk {
             None => self.note_in(failed, &order.message),
         }
         Some(taken)
-    }
-
-    /// Tells who works for this process that the message was answered as failed.
-    fn tell_refused(&self, order: &Order, mut worker: &UnixStream) {
-        // Who has died need not know.
-        let _ = worker.write(&[REFUSED]);
-        if order.late != Late::Fetch && self.office.may_push() {
-            self.have_watched(order);
-        }
     }
 
     /// Notes whether an attempt of a message was answered before anything was known of it.
@@ -231,10 +196,6 @@ impl Desk {
 
     fn failed(&self) -> MutexGuard<'_, HashSet<String>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lines(&self) -> MutexGuard<'_, HashMap<String, Line>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks after what processes have left that died, from now on. For a process that stays.
@@ -371,111 +332,6 @@ impl Desk {
         Board::begin_job(&self.board, order, holder, keeps)
     }
 
-    /// Hears what the process decides; if it dies before, the message is failed at once.
-    fn watch_worker(self: &Arc<Self>, order: &Arc<Order>, holder: Holder, worker: UnixStream) {
-        let (desk, order, worker) = (Arc::clone(self), Arc::clone(order), Arc::new(worker));
-        let line = Line { worker: Arc::clone(&worker), is_watched: false };
-        self.lines().insert(order.message.clone(), line);
-        // Before there was a line to say it on.
-        if self.failed().remove(&order.message) {
-            self.tell_refused(&order, &worker);
-        }
-        let watch = move || {
-            if let Some(decision) = read_decision(&worker) {
-                if decision.is_owed {
-                    desk.have_watched(&order);
-                }
-                if desk.board.serve(&order.message, &decision) {
-                    let _ = (&*worker).write(&[SERVED]);
-                }
-                return;
-            }
-            // Until it is done, or somebody else is to see to it: whoever asked goes at the deadline.
-            let is_watched = || desk.lines().get(&order.message).is_some_and(|line| line.is_watched);
-            while !is_watched() {
-                match desk.bury(&order, holder) {
-                    Ok(()) => break,
-                    Err(why) => {
-                        log::error!(target: "delivery", kind = "bury"; "{}: {why}; tried again", order.met);
-                    }
-                }
-                thread::sleep(BURY_EVERY);
-            }
-            desk.lines().remove(&order.message);
-        };
-        // Without the thread the clerk finds out by itself, a little later.
-        if let Err(error) = thread::Builder::new().name("worker".to_owned()).spawn(watch) {
-            log::error!(target: "delivery", "cannot start a thread: {error}");
-        }
-    }
-
-    /// Sees to a message whose process has died.
-    fn bury(self: &Arc<Self>, order: &Arc<Order>, holder: Holder) -> Result<(), String> {
-        log::error!(target: "delivery", "{}: the process that worked on it has died", order.met);
-        let store = self.office.store()?;
-        // It may have decided and could not tell any more.
-        let decision = if let Some(decision) = Decision::of(&*store, &order.message).map_err(words)? {
-            decision
-        } else {
-            let decision = self.lost(&*store, order)?;
-            store.finish(&order.message, holder, b"", REPEATED_WITHIN).map_err(words)?;
-            decision
-        };
-        let is_ours = decision.is_owed && !self.have_watched(order);
-        self.board.serve(&order.message, &decision.again());
-        if !is_ours {
-            return Ok(());
-        }
-        let _job = self.begin_job(order, holder, Keeps::Claim);
-        self.take_over(&*store, order, Right::Claim(holder))
-    }
-
-    /// Sees to it that what is to be pushed for a message comes, also if who works on it dies. For who is about to answer
-    /// its attempt: after that, a web server may end whatever we begin.
-    fn secure(&self, store: &dyn Store, order: &Order, decision: &Decision) {
-        if decision.is_owed && !self.have_watched(order) {
-            self.have_rescued(store, order);
-        }
-    }
-
-    /// Has somebody see to a message that nobody here works on, if nobody here stays: it may be in the hands of a process
-    /// that has died before it began.
-    fn have_rescued(&self, store: &dyn Store, order: &Order) {
-        let message = &order.message;
-        if self.board.looks_after_others()
-            || self.board.has_job(message)
-            || self.lines().contains_key(message)
-        {
-            return;
-        }
-        // One is enough, however often it is asked for.
-        let counted = store.count(&format!("rescued/{message}"), 1, RESCUE_EVERY);
-        if matches!(counted, Ok(None)) {
-            return;
-        }
-        // There is nobody at the other end of this line.
-        let watched = UnixStream::pair().and_then(|(line, _)| self.office.watch(order, &line));
-        if let Err(error) = watched {
-            log::error!(target: "delivery", "{}: nobody sees to it: {error}", order.met);
-        }
-    }
-
-    /// Has somebody see to a message that a process of ours works on: when that one dies, we may be gone. Says whether
-    /// somebody does.
-    fn have_watched(&self, order: &Order) -> bool {
-        // Whoever else is about to answer it waits until that is done.
-        let mut lines = self.lines();
-        let Some(line) = lines.get_mut(&order.message) else { return false };
-        if !line.is_watched {
-            let watched = self.office.watch(order, &line.worker);
-            line.is_watched = watched.is_ok();
-            if let Err(error) = watched {
-                log::error!(target: "delivery", "{}: nobody watches its process: {error}", order.met);
-            }
-        }
-        line.is_watched
-    }
-
     /// Decides for an attempt whose time is over.
     fn give_up(&self, order: &Order, visitor: &dyn Visitor, is_foreign: bool) -> Result<(), String> {
         let store = self.office.store()?;
@@ -553,72 +409,6 @@ impl Desk {
         Ok(counted.is_some())
     }
 
-    /// The piece of his outbox that a user asks for by `message`; `None` if there is nothing. It is to be confirmed or put
-    /// back; whether the one before it was, is waited for until the point in time `until`.
-    ///
-    /// # Errors
-    ///
-    /// In words for the log, if it cannot be found out.
-    pub fn fetch(&self, order: &Order, until: Instant) -> Result<Option<Answer>, String> {
-        let store = self.office.store()?;
-        let outbox = self.outbox(&*store, order);
-        let pushed_until = until.min(Instant::now() + MAX_PUSHED);
-        loop {
-            let reply = match outbox.take(&order.message).map_err(words)? {
-                First::Nothing => return Ok(None),
-                First::Piece(piece) => {
-                    let reply = self.with_notice(piece.reply, piece.left);
-                    let who = (order.user.as_str(), order.account.as_str());
-                    return Ok(Some(Answer::new(&order.met, Some(&reply), who, piece.time)));
-                }
-                First::Uncertain if Instant::now() < until => {
-                    thread::sleep(UNCERTAIN);
-                    continue;
-                }
-                First::Pushed if Instant::now() < pushed_until => {
-                    thread::sleep(UNCERTAIN);
-                    continue;
-                }
-                First::Uncertain | First::Pushed => Reply::text(&self.settings.waiting_text),
-                First::Promised(promised) if self.is_running(&*store, &promised)? => {
-                    Reply::text(&self.settings.waiting_text)
-                }
-                First::Promised(promised) => {
-                    // Who was at it has died, or said nothing; or it was answered before it was given up.
-                    let decision = Decision::of(&*store, &promised.message).map_err(words)?;
-                    let is_answered = decision.is_some_and(|decision| decision.given_up.is_none());
-                    let instead = promised.on_error.as_slice();
-                    let instead = if is_answered { &[] } else { instead };
-                    outbox.break_promise(&promised.message, instead).map_err(words)?;
-                    continue;
-                }
-            };
-            return Ok(Some(order.answer(Some(&reply))));
-        }
-    }
-
-    /// Notes that its user has what [`Desk::fetch`] has taken out for an order.
-    pub fn confirm(&self, order: &Order) {
-        let confirm = |store: &dyn Store| self.outbox(store, order).confirm(&order.message);
-        if let Err(why) = self.office.store().and_then(|store| confirm(&*store).map_err(words)) {
-            log::error!(target: "delivery", "{why}; what was fetched is taken for fetched a little later");
-        }
-    }
-
-    /// Puts back what [`Desk::fetch`] has taken out for an order: its user did not get it.
-    ///
-    /// # Errors
-    ///
-    /// In words for the log, if that cannot be done.
-    pub fn put_back(&self, order: &Order) -> Result<(), String> {
-        let store = self.office.store()?;
-        self.outbox(&*store, order).put_back(&order.message).map_err(words)
-    }
-
-    fn is_running(&self, store: &dyn Store, order: &Order) -> Result<bool, String> {
-        Ok(self.board.has_job(&order.message) || matches!(look(store, order)?, Claim::Running { .. }))
-    }
-
     fn is_lost(&self, store: &dyn Store, order: &Order) -> Result<bool, String> {
         Ok(!self.board.has_job(&order.message) && matches!(look(store, order)?, Claim::Lost { .. }))
     }
@@ -680,13 +470,6 @@ fn look(store: &dyn Store, order: &Order) -> Result<Claim, String> {
     // Should the store have forgotten it, and so give it to nobody, it forgets that at once as well: who works on it may
     // be there still.
     store.claim(&order.message, nobody, NO_TIME, NO_TIME).map_err(words)
-}
-
-/// What another process has decided; `None` if it has died before.
-fn read_decision(mut worker: &UnixStream) -> Option<Decision> {
-    let mut line = Vec::new();
-    BufReader::new(&mut worker).take(MAX_LINE).read_until(b'\n', &mut line).ok()?;
-    serde_json::from_slice(&line).ok()
 }
 
 /// How many customer-service messages were sent for a message.

@@ -1,6 +1,8 @@
 //! What processes have left that died.
 
 use super::*;
+use crate::delivery::late::Right;
+use crate::delivery::outbox::First;
 use crate::store::Lease;
 
 #[test]

@@ -1,5 +1,6 @@
 //! Messages that another process works out, and the line to it.
 
+use std::io::{Read, Write};
 use std::net::Shutdown;
 
 use super::*;
@@ -121,7 +122,7 @@ fn a_worker_that_dies_while_the_store_is_away_for_a_moment_is_seen_to() {
     office.fail_at(Some("answer/m"));
     drop(worker);
     let began = Instant::now();
-    while desk.lines().contains_key("m") && began.elapsed() < Duration::from_secs(1) {
+    while desk.lines.has("m") && began.elapsed() < Duration::from_secs(1) {
         thread::yield_now();
     }
     office.fail_at(None);
