@@ -13,6 +13,7 @@ pub mod limits;
 pub mod menu;
 pub mod message;
 pub mod mode;
+mod readback;
 pub mod reply;
 pub mod signature;
 pub mod web;

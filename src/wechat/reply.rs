@@ -4,7 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::xml::{self, Element, XmlError, push_cdata};
+use super::readback;
+use super::xml::{Element, XmlError, push_cdata};
 
 /// A reply. All media belong to the same account, temporary or permanent.
 ///
@@ -307,7 +308,7 @@ fn push_tag(xml: &mut String, start: &str, name: &str) {
 /// [`ReplyXmlError`] if it cannot be read, or if `ToUserName` or `MsgType` is not there exactly once with the
 /// expected value.
 pub fn check_xml(xml: &str, to_user: &str, msg_type: &str) -> Result<(), ReplyXmlError> {
-    let unlike = xml::find_unlike(xml, [("ToUserName", to_user), ("MsgType", msg_type)])?;
+    let unlike = readback::find_unlike(xml, [("ToUserName", to_user), ("MsgType", msg_type)])?;
     unlike.map_or(Ok(()), |name| Err(ReplyXmlError::Element(name)))
 }
 

@@ -163,63 +163,6 @@ pub fn parse_text(text: &str) -> Result<Element<'_>, XmlError> {
         .map_err(|error| XmlError { at: error.at + text.len() - source.len(), ..error })
 }
 
-/// Reads a document of ours again, every answer once and without a tree, and gives the first of the children `wanted` that
-/// does not stand directly in its root exactly once, with this text.
-///
-/// # Errors
-///
-/// [`XmlError`] if it cannot be read, or holds something that no document of ours does.
-pub(super) fn find_unlike<'w, const N: usize>(
-    document: &str,
-    wanted: [(&'w str, &str); N],
-) -> Result<Option<&'w str>, XmlError> {
-    let mut reader = Reader::from_str(document);
-    // What of each text is still to come, and how often its element was there.
-    let mut found = wanted.map(|(_, text)| (Some(text), 0));
-    let (mut depth, mut roots, mut open) = (0, 0, None);
-    loop {
-        let at = position(reader.buffer_position());
-        let error = |fault| XmlError { at, fault };
-        match reader.read_event().map_err(|error| reader_error(&reader, &error))? {
-            Event::Start(tag) => {
-                let name = tag.name();
-                let is_root = depth == 0;
-                roots += usize::from(is_root);
-                if is_root && (roots > 1 || name.as_ref() != "xml") {
-                    return Err(error(XmlFault::Root));
-                }
-                depth += 1;
-                // What has elements of its own is no text.
-                if let Some((text, _)) = open.and_then(|open| found.get_mut(open)) {
-                    *text = None;
-                }
-                open = wanted.iter().position(|(wanted, _)| depth == 2 && name.as_ref() == *wanted);
-                if let Some((_, times)) = open.and_then(|open| found.get_mut(open)) {
-                    *times += 1;
-                }
-            }
-            Event::End(_) => {
-                depth -= 1;
-                open = None;
-            }
-            Event::CData(text) if depth > 1 => take(&mut found, open, &text),
-            Event::Text(text) if depth > 1 => take(&mut found, open, &text),
-            Event::Eof if depth == 0 && roots == 1 => break,
-            Event::Eof => return Err(error(XmlFault::Truncated)),
-            _ => return Err(error(XmlFault::Malformed)),
-        }
-    }
-    let is_unlike = |(text, times): &(Option<&str>, usize)| *text != Some("") || *times != 1;
-    Ok(found.iter().position(is_unlike).and_then(|place| wanted.get(place)).map(|(name, _)| *name))
-}
-
-/// Takes a piece of the text of one element from what is expected of it.
-fn take(found: &mut [(Option<&str>, usize)], open: Option<usize>, piece: &str) {
-    if let Some((left, _)) = open.and_then(|open| found.get_mut(open)) {
-        *left = left.and_then(|left| left.strip_prefix(piece));
-    }
-}
-
 /// Builds the tree without recursion: `open` holds the elements whose end tag has not come yet.
 struct TreeBuilder<'a> {
     source: &'a str,
@@ -404,37 +347,6 @@ mod tests {
 
     fn fault_of(body: impl AsRef<[u8]>) -> XmlFault {
         parse(body.as_ref()).unwrap_err().fault
-    }
-
-    #[test]
-    fn a_document_is_read_again_without_a_tree() {
-        let unlike = |document| find_unlike(document, [("A", "1]]>2"), ("B", "b")]);
-        let fault = |document| unlike(document).unwrap_err().fault;
-        let whole = "<xml><C><B>no</B></C><A><![CDATA[1]]]]><![CDATA[>2]]></A><B>b</B></xml>";
-        assert_eq!(unlike(whole), Ok(None));
-        for (document, name) in [
-            ("<xml><A><![CDATA[1]]></A><B>b</B></xml>", "A"),
-            ("<xml><A><![CDATA[1]]]]><![CDATA[>2!]]></A><B>b</B></xml>", "A"),
-            ("<xml><A><![CDATA[1]]]]><![CDATA[>2]]></A></xml>", "B"),
-            ("<xml><A><![CDATA[1]]]]><![CDATA[>2]]></A><B>b</B><B>b</B></xml>", "B"),
-            ("<xml><A><![CDATA[1]]]]><![CDATA[>2]]></A><B><D>b</D></B></xml>", "B"),
-            ("<xml><A><![CDATA[1]]]]><![CDATA[>2]]></A><B>b<D></D></B></xml>", "B"),
-            ("<xml><A><![CDATA[1]]]]><![CDATA[>2]]></A><B>b<D></D>c</B></xml>", "B"),
-        ] {
-            assert_eq!(unlike(document), Ok(Some(name)), "{document}");
-        }
-        for (document, expected) in [
-            ("", XmlFault::Truncated),
-            ("<xml>", XmlFault::Truncated),
-            ("<xml></xml><xml></xml>", XmlFault::Root),
-            ("<html></html>", XmlFault::Root),
-            ("<xml><A></B></xml>", XmlFault::MismatchedTag),
-            ("<xml></xml>b", XmlFault::Malformed),
-            ("<xml><A>&lt;</A></xml>", XmlFault::Malformed),
-            ("<!DOCTYPE xml><xml></xml>", XmlFault::Malformed),
-        ] {
-            assert_eq!(fault(document), expected, "{document}");
-        }
     }
 
     #[test]
