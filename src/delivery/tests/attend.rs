@@ -240,7 +240,7 @@ fn what_is_begun_when_its_attempt_was_answered_as_failed_already_is_late() {
 
 /// Has the store wait before the first step `at`: who is at it waits for a slow store, or for his turn. Tells when it is
 /// reached.
-fn stall(office: &Stub, at: &'static str) -> (Receiver<()>, Sender<()>) {
+pub(super) fn stall(office: &Stub, at: &'static str) -> (Receiver<()>, Sender<()>) {
     let store = Sqlite::new(office.folder.path().join("1.db"), Journal::Wal, LONG, "wx1");
     let (reached, is_reached) = channel();
     let (let_go, waits) = channel::<()>();
@@ -509,4 +509,32 @@ fn who_asks_again_for_a_message_whose_process_was_killed_when_it_had_decided_lea
         answer != SUCCESS || is_watched || pushes.recv_timeout(LONG / 4).is_ok(),
         "answered {answer}, and nobody sees to it"
     );
+}
+
+#[test]
+fn who_only_looks_takes_no_claim_from_who_is_just_prolonging_it() {
+    let (office, _) = Stub::office(false);
+    let (desk, order) = (desk(&office), order("m", Late::Hold));
+    let (visitor, _answers) = Caller::waiting(LONG);
+    let (start, _let_go) = handler("the answer");
+    desk.attend(order.clone(), &visitor, start);
+    office.forget_all();
+    let inner = office.shaky();
+    let looked = AtomicBool::new(false);
+    let (store, looks_at) = (Arc::clone(&inner), order.clone());
+    let inside = Sqlite::new(office.folder.path().join("2.db"), Journal::Wal, LONG, "wx1");
+    // Another host looks in the very moment.
+    *office.store.lock().unwrap() = Arc::new(Hooked::new(inside, move |asked| {
+        if asked == "claim m" && !looked.swap(true, Ordering::AcqRel) {
+            look(&*store, &looks_at).unwrap();
+        }
+        Ok(())
+    }));
+    desk.look_after(&desk.board.jobs()).unwrap();
+    let began = Instant::now();
+    while began.elapsed() < SOON {
+        thread::yield_now();
+    }
+    let claim = look(&*inner, &order).unwrap();
+    assert!(matches!(claim, Claim::Running { .. }), "{claim:?}: the next attempt begins it anew");
 }
