@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::decision::{Decision, Way};
 use super::order::Order;
 use super::rescue::lease_of;
-use super::{CLAIM, Desk, INSIST, Visitor, words};
-use crate::store::{Claim, Holder, Lease, REPEATED_WITHIN, Store, StoreError};
+use super::{CLAIM, Desk, INSIST, Visitor, has_claim, words};
+use crate::store::{Holder, Lease, Store, StoreError};
 
 /// So often it is asked what other processes have decided.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -149,10 +149,7 @@ impl Claimed {
         match self.keeps {
             Keeps::Claim if store.renew(&self.order.message, self.holder, CLAIM)? => Ok(true),
             // A store that has crashed may have forgotten it: others must not begin the message anew.
-            Keeps::Claim => {
-                let claim = store.claim(&self.order.message, self.holder, CLAIM, REPEATED_WITHIN)?;
-                Ok(claim == Claim::Yours)
-            }
+            Keeps::Claim => has_claim(store, &self.order.message, self.holder),
             Keeps::Lease => {
                 let lease = store.lease(&lease_of(&self.order), self.holder, CLAIM)?;
                 Ok(matches!(lease, Lease::Held { .. }))

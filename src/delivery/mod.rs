@@ -682,6 +682,17 @@ fn look(store: &dyn Store, order: &Order) -> Result<Claim, String> {
     store.claim(&order.message, nobody, NO_TIME, NO_TIME).map_err(words)
 }
 
+/// Whether `holder` has a claim, or has it again from a store that had forgotten it.
+fn has_claim(store: &dyn Store, message: &str, holder: Holder) -> Result<bool, StoreError> {
+    let claim = || store.claim(message, holder, CLAIM, REPEATED_WITHIN).map(|it| it == Claim::Yours);
+    if claim()? {
+        return Ok(true);
+    }
+    // Where it is forgotten, whoever only looks has it for a moment.
+    thread::sleep(2 * NO_TIME);
+    claim()
+}
+
 /// What another process has decided; `None` if it has died before.
 fn read_decision(mut worker: &UnixStream) -> Option<Decision> {
     let mut line = Vec::new();
