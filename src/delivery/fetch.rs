@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::decision::Decision;
 use super::order::{Answer, Order};
 use super::outbox::First;
-use super::{Desk, look, words};
+use super::{Desk, words};
 use crate::store::{Claim, Store};
 use crate::wechat::reply::Reply;
 
@@ -81,6 +81,7 @@ impl Desk {
     }
 
     fn is_running(&self, store: &dyn Store, order: &Order) -> Result<bool, String> {
-        Ok(self.board.has_job(&order.message) || matches!(look(store, order)?, Claim::Running { .. }))
+        Ok(self.board.has_job(&order.message)
+            || matches!(store.look(&order.message).map_err(words)?, Some(Claim::Running { .. })))
     }
 }

@@ -55,7 +55,7 @@ impl Desk {
             let left = if is_owed { 0 } else { rest.len() };
             Decision { is_owed, ..Decision::answered(answer(left)) }
         };
-        let mut is_told = false;
+        let (mut is_told, mut is_kept) = (false, false);
         let decided = self.insist(&mut |store, is_again| {
             if is_again {
                 // The store is away. Those who wait here need none.
@@ -69,6 +69,7 @@ impl Desk {
                     self.owed(store).add(order)?;
                 }
                 let ready = self.outbox(store, order).put_once(&order.message, behind, ours.is_owed)?;
+                is_kept = true;
                 if !ours.is_owed && ours.given_up.is_none() {
                     // What waits of other messages counts too: he is given it by the same word.
                     ours.answer = answer(ready);
@@ -80,7 +81,8 @@ impl Desk {
             self.board.serve(&order.message, &decision);
             // Who has the first already, as the store was away when it was ready, is not to get it again.
             let is_told = is_told && ours.is_awaited() && !decision.is_awaited();
-            self.deliver_rest(order, holder, &ours, &decision, if is_told { rest } else { &pieces })?;
+            let pieces = if is_told { rest } else { &pieces };
+            self.deliver_rest(order, holder, &ours, &decision, pieces, is_kept)?;
             if decision.given_up.is_none() && decision.is_owed && !decision.is_same(&ours) {
                 // Not ours to say that it is done.
                 return Ok(());
@@ -95,7 +97,8 @@ impl Desk {
         }
     }
 
-    /// Delivers what is not the answer of attempts that wait, once it is decided.
+    /// Delivers what is not the answer of attempts that wait, once it is decided. It lies in the outbox already if
+    /// `is_kept` and nobody else has decided.
     fn deliver_rest(
         &self,
         order: &Order,
@@ -103,6 +106,7 @@ impl Desk {
         ours: &Decision,
         decision: &Decision,
         pieces: &[Reply],
+        is_kept: bool,
     ) -> Result<(), String> {
         let rest = pieces.get(1..).unwrap_or_default();
         let right = Right::Claim(holder);
@@ -111,7 +115,8 @@ impl Desk {
         if is_other && ours.is_owed && !decision.is_owed {
             self.insist(&mut |store, _| self.owed(store).remove(order))?;
         }
-        let is_known = !is_other && !decision.is_awaited();
+        // Who gave it up may have said the same, and has put nothing in.
+        let is_known = is_kept && !is_other && !decision.is_awaited();
         // A store that has crashed may have forgotten what we know.
         match decision.given_up.or_else(|| self.board.given_up(&order.message)) {
             // They took it for dead, and have said that it failed: the first of several is not followed by the rest.

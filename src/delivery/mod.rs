@@ -58,8 +58,6 @@ const INSIST: Duration = Duration::from_secs(120);
 /// A store that could not be asked is asked again after these pauses, before an attempt fails.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(1)];
-/// The shortest time that a store knows.
-const NO_TIME: Duration = Duration::from_millis(1);
 /// So many messages are remembered at most that were answered as failed.
 const MAX_FAILED: usize = 1024;
 /// Through what answers leave.
@@ -410,7 +408,8 @@ impl Desk {
     }
 
     fn is_lost(&self, store: &dyn Store, order: &Order) -> Result<bool, String> {
-        Ok(!self.board.has_job(&order.message) && matches!(look(store, order)?, Claim::Lost { .. }))
+        Ok(!self.board.has_job(&order.message)
+            && matches!(store.look(&order.message).map_err(words)?, Some(Claim::Lost { .. })))
     }
 
     /// What a message is answered whose process has died.
@@ -462,14 +461,6 @@ impl Drop for Desk {
     fn drop(&mut self) {
         self.board.close();
     }
-}
-
-/// What became of a claim, asked by nobody who wants it.
-fn look(store: &dyn Store, order: &Order) -> Result<Claim, String> {
-    let nobody = Holder(random().map_err(words)?);
-    // Should the store have forgotten it, and so give it to nobody, it forgets that at once as well: who works on it may
-    // be there still.
-    store.claim(&order.message, nobody, NO_TIME, NO_TIME).map_err(words)
 }
 
 /// How many customer-service messages were sent for a message.

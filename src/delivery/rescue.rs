@@ -12,7 +12,7 @@ use super::clerk::Keeps;
 use super::decision::{Decision, is_owed};
 use super::late::Right;
 use super::order::Order;
-use super::{CLAIM, Desk, look, words};
+use super::{CLAIM, Desk, words};
 use crate::chance::random;
 use crate::store::{Claim, Holder, Lease, Store};
 
@@ -89,14 +89,12 @@ impl Desk {
         order: &Order,
         holder: Holder,
     ) -> Result<(), String> {
-        match look(store, order)? {
-            Claim::Running { .. } => Ok(()),
-            Claim::Lost { .. } => self.look_after_lost(store, order, holder),
+        match store.look(&order.message).map_err(words)? {
+            Some(Claim::Running { .. }) => Ok(()),
+            Some(Claim::Lost { .. }) => self.look_after_lost(store, order, holder),
             // Its process has not been heard of for so long that the claim was forgotten, as when the machine was off.
-            Claim::Yours | Claim::Answered { .. } if is_owed(store, order)? => {
-                self.look_after_lost(store, order, holder)
-            }
-            Claim::Yours | Claim::Answered { .. } => self.strike_off(store, order),
+            _ if is_owed(store, order)? => self.look_after_lost(store, order, holder),
+            _ => self.strike_off(store, order),
         }
     }
 

@@ -231,7 +231,7 @@ fn worker() -> (Start<'static>, UnixStream) {
 fn leave_behind(office: &Stub, order: &Order, way: Way) {
     let store = office.shaky();
     store.claim(&order.message, Holder([9; 16]), Duration::from_millis(1), REPEATED_WITHIN).unwrap();
-    while matches!(look(&*store, order).unwrap(), Claim::Running { .. }) {
+    while matches!(store.look(&order.message).unwrap(), Some(Claim::Running { .. })) {
         thread::yield_now();
     }
     leave_unclaimed(office, order, way);
@@ -256,7 +256,7 @@ fn fetched(desk: &Arc<Desk>, asks: &str) -> Option<String> {
 }
 
 fn lose(store: &dyn Store, order: &Order) {
-    while !matches!(look(store, order).unwrap(), Claim::Lost { .. }) {
+    while !matches!(store.look(&order.message).unwrap(), Some(Claim::Lost { .. })) {
         thread::yield_now();
     }
 }

@@ -81,6 +81,10 @@ impl Store for Hooked {
         self.to("claim", message)?.claim(message, holder, life, keep)
     }
 
+    fn look(&self, message: &str) -> Result<Option<Claim>, StoreError> {
+        self.to("look", message)?.look(message)
+    }
+
     fn renew(&self, message: &str, holder: Holder, life: Duration) -> Result<bool, StoreError> {
         self.to("renew", message)?.renew(message, holder, life)
     }

@@ -60,6 +60,10 @@ pub trait Store: fmt::Debug + Send + Sync {
         keep: Duration,
     ) -> Result<Claim, StoreError>;
 
+    /// What became of a message, for who does not want to answer it; `None` if nothing is known of it. Takes nothing, is no
+    /// attempt, and never gives [`Claim::Yours`].
+    fn look(&self, message: &str) -> Result<Option<Claim>, StoreError>;
+
     /// Prolongs a claim; `false` if `holder` has lost it.
     fn renew(&self, message: &str, holder: Holder, life: Duration) -> Result<bool, StoreError>;
 

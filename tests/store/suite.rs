@@ -36,6 +36,7 @@ for_every_store! {
     a_lease_has_one_holder_and_each_a_higher_generation
     of_many_who_claim_at_once_one_answers
     a_claim_whose_life_ended_is_lost_for_everyone
+    who_only_looks_takes_no_claim_and_is_no_attempt
     a_claim_lives_as_long_as_it_is_renewed
     an_answer_is_written_once_and_kept_for_all
     a_count_never_passes_its_limit
@@ -207,6 +208,23 @@ fn a_claim_whose_life_ended_is_lost_for_everyone(subject: &Subject) {
     assert!(!store.renew("1", holder(3), LONG).unwrap());
     assert!(!store.renew("never claimed", holder(1), LONG).unwrap());
     assert!(!store.finish("never claimed", holder(1), b"answer", LONG).unwrap());
+}
+
+fn who_only_looks_takes_no_claim_and_is_no_attempt(subject: &Subject) {
+    let store = subject.open("shop");
+    assert_eq!(store.look("1").unwrap(), None);
+    assert_eq!(store.claim("1", holder(1), LONG, LONG).unwrap(), Claim::Yours);
+    assert_eq!(store.look("1").unwrap(), Some(Claim::Running { attempt: 1 }));
+    assert_eq!(store.claim("1", holder(2), LONG, LONG).unwrap(), Claim::Running { attempt: 2 });
+    assert_eq!(store.look("1").unwrap(), Some(Claim::Running { attempt: 2 }));
+    assert!(store.finish("1", holder(1), b"answer", LONG).unwrap());
+    assert_eq!(store.look("1").unwrap(), Some(Claim::Answered { answer: b"answer".to_vec(), attempt: 2 }));
+    assert_eq!(store.claim("2", holder(1), SHORT, LONG).unwrap(), Claim::Yours);
+    subject.pass(SHORT);
+    assert_eq!(store.look("2").unwrap(), Some(Claim::Lost { attempt: 1 }));
+    assert_eq!(store.claim("3", holder(1), SHORT, SHORT).unwrap(), Claim::Yours);
+    subject.pass(SHORT);
+    assert_eq!(store.look("3").unwrap(), None);
 }
 
 fn a_claim_lives_as_long_as_it_is_renewed(subject: &Subject) {

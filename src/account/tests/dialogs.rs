@@ -363,6 +363,10 @@ impl Store for InMemory {
         unreachable!("no message does")
     }
 
+    fn look(&self, _: &str) -> Result<Option<Claim>, StoreError> {
+        unreachable!("no message does")
+    }
+
     fn renew(&self, _: &str, _: Holder, _: Duration) -> Result<bool, StoreError> {
         unreachable!("no message does")
     }

@@ -171,3 +171,45 @@ fn who_fetches_is_answered_also_while_it_cannot_be_noted_that_he_has_it() {
         assert!(answer.is_ok(), "nobody has answered it while the store stood still");
     });
 }
+
+#[test]
+fn what_waits_for_a_user_is_there_also_where_the_store_fails_when_it_is_to_be_put_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = open(folder.path(), at_once());
+    assert!(say(&app, 1, "两句").starts_with("一\n"));
+    // The first write takes the piece out, after the deadline; the second one is to put it back.
+    let (let_go, waits) = channel::<()>();
+    let waits = Arc::new(Mutex::new((0, waits)));
+    let at_store = Arc::clone(&waits);
+    let (config, _) = Config::parse(&CONFIG.replace("4999ms", "1s"), Path::new("."), Thoroughness::Full);
+    let late = Account::new(config.unwrap(), Surroundings::default());
+    let store = Sqlite::new(folder.path().join("a.db"), Journal::default(), Duration::from_secs(20), "wx1");
+    late.work.set_store(Arc::new(Hooked::new(store, move |asked| {
+        if asked.starts_with("put_if outbox/") {
+            let mut waits = at_store.lock().unwrap();
+            waits.0 += 1;
+            match waits.0 {
+                1 => drop(waits.1.recv()),
+                2 => return Err(Hooked::refusal()),
+                _ => {}
+            }
+        }
+        Ok(())
+    })));
+    assert_eq!(say(&late, 2, "继续"), "还在想，稍后回复“继续”取答案");
+    drop(let_go);
+    drop(late);
+    Account::finish(|| {});
+    assert!(waits.lock().unwrap().0 >= 2, "it was not taken out, or not put back");
+    // Until it is taken for certain that he has it, he is told to ask again.
+    let began = std::time::Instant::now();
+    let mut numbers = 3..;
+    let said = loop {
+        let said = say(&app, numbers.next().unwrap(), "继续");
+        if said != "还在想，稍后回复“继续”取答案" || began.elapsed() > Duration::from_secs(30)
+        {
+            break said;
+        }
+    };
+    assert_eq!(said, "二");
+}

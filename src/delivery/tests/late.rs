@@ -471,3 +471,139 @@ fn what_was_put_in_though_the_store_failed_and_was_fetched_does_not_come_again()
     });
     assert_eq!(fetched(&desk, "ask again"), None);
 }
+
+#[test]
+fn what_cannot_be_pushed_waits_also_where_the_failure_that_was_answered_says_nothing() {
+    for on_error in [Some(Reply::text("sorry")), None] {
+        let (office, pushes) = Stub::office(true);
+        let (desk, order) = (desk(&office), Order { on_error, ..order("m", Late::Push) });
+        let store = office.shaky();
+        store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+        let (limit, window) = order.trigger.quota();
+        for _ in 0..limit {
+            store.count(&pushed(&order), limit, window).unwrap();
+        }
+        // Its last moment comes while a slow store is asked to give it up.
+        desk.refuse(&order, || Some(()));
+        desk.give_up(&order, &*Caller::calling(Duration::ZERO, true).0, false).unwrap();
+        desk.finish(&order, ME, vec![Reply::text("late")]);
+        assert!(pushes.try_recv().is_err());
+        assert_eq!(fetched(&desk, "ask").as_deref(), Some("late"), "{:?}", order.on_error);
+    }
+}
+
+/// Has the store do `step` in the place of its first write of the outbox, and fail before it can say so; then it is away.
+fn fail_when_done(
+    office: &Stub,
+    step: impl Fn(&Outbox<'_>) -> Result<(), StoreError> + Send + Sync + 'static,
+) {
+    let inner = Stub::open(&office.folder, "1.db", &Arc::default());
+    let is_done = AtomicBool::new(false);
+    let inside = Sqlite::new(office.folder.path().join("1.db"), Journal::Wal, LONG, "wx1");
+    *office.store.lock().unwrap() = Arc::new(Hooked::new(inside, move |asked| {
+        if !asked.ends_with("outbox/o1") {
+            return Ok(());
+        }
+        if asked.starts_with("put_if") && !is_done.load(Ordering::Acquire) {
+            step(&Outbox::of(&*inner, "o1", LONG))?;
+            is_done.store(true, Ordering::Release);
+        }
+        if is_done.load(Ordering::Acquire) { Err(Hooked::refusal()) } else { Ok(()) }
+    }));
+}
+
+#[test]
+fn what_was_put_in_as_late_though_the_store_failed_and_was_fetched_does_not_come_again() {
+    let (office, _) = Stub::office(false);
+    let (desk, order) = (desk(&office), order("m", Late::Fetch));
+    let store = office.shaky();
+    store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+    desk.give_up(&order, &*Caller::waiting(Duration::ZERO).0, false).unwrap();
+    fail_when_done(&office, |outbox| outbox.set("m", &[Reply::text("late")]).map(drop));
+    let others = self::desk(&office.beside().0);
+    thread::scope(|scope| {
+        let finishing = scope.spawn(|| desk.finish(&order, ME, vec![Reply::text("late")]));
+        let mut asks = 0..;
+        // Until then the answer is still being worked out.
+        while fetched(&others, &format!("ask {}", asks.next().unwrap())).as_deref() != Some("late") {
+            thread::yield_now();
+        }
+        *office.store.lock().unwrap() = store;
+        finishing.join().unwrap();
+    });
+    assert_eq!(fetched(&desk, "ask again"), None);
+}
+
+#[test]
+fn what_was_left_to_others_though_the_store_failed_and_was_pushed_is_not_fetched_as_well() {
+    let (office, pushes) = Stub::office(true);
+    let (desk, order) = (desk(&office), order("m", Late::Push));
+    leave_behind(&office, &order, Way::Push);
+    let store = office.shaky();
+    fail_when_done(&office, |outbox| outbox.set_left("m", &[Reply::text("late")]).map(drop));
+    let (beside, their_pushes) = office.beside();
+    let others = self::desk(&beside);
+    thread::scope(|scope| {
+        // It stood still, and is taken for dead.
+        let finishing = scope.spawn(|| desk.finish(&order, Holder([9; 16]), vec![Reply::text("late")]));
+        while Outbox::of(&*store, "o1", LONG).ready().unwrap() == 0 {
+            thread::yield_now();
+        }
+        others.look_after_late().unwrap();
+        assert_eq!(their_pushes.try_recv().as_deref(), Ok("o1: late"));
+        *office.store.lock().unwrap() = Arc::clone(&store);
+        finishing.join().unwrap();
+    });
+    assert!(pushes.try_recv().is_err());
+    assert_eq!(fetched(&desk, "ask"), None);
+}
+
+#[test]
+fn what_the_store_has_taken_out_though_it_failed_to_say_so_is_there_when_its_user_asks_again() {
+    let (office, _) = Stub::office(false);
+    let desk = desk(&office);
+    let store = office.shaky();
+    Outbox::of(&*store, "o1", LONG).set("m", &[Reply::text("late")]).unwrap();
+    fail_when_done(&office, |outbox| outbox.take("ask").map(drop));
+    // He is answered that it is still being worked out, and WeChat does not ask again.
+    assert!(desk.fetch(&order("ask", Late::Auto), Instant::now() + LONG).is_err());
+    *office.store.lock().unwrap() = store;
+    assert_eq!(fetched(&desk, "ask again").as_deref(), Some("late"));
+}
+
+#[test]
+fn what_a_repeat_of_his_message_was_answered_is_not_put_back_by_the_attempt_before_it() {
+    let (office, _) = Stub::office(false);
+    let (desk, asks) = (desk(&office), order("ask", Late::Auto));
+    Outbox::of(&*office.shaky(), "o1", LONG).set("m", &[Reply::text("late")]).unwrap();
+    // The store has taken it out for the first attempt, and is slow to say so; WeChat asks again meanwhile.
+    let [first, second] = [0; 2].map(|_| desk.fetch(&asks, Instant::now() + LONG).unwrap().unwrap());
+    assert_eq!(first.xml, second.xml);
+    // The first one was answered something else at its deadline, the second one has it.
+    desk.put_back(&asks).unwrap();
+    desk.confirm(&asks);
+    assert_eq!(fetched(&desk, "ask again"), None);
+}
+
+#[test]
+fn what_follows_an_answer_is_not_fetched_before_that_is_decided() {
+    let (office, _) = Stub::office(false);
+    let (desk, order) = (desk(&office), Arc::new(order("m", Late::Fetch)));
+    let store = office.shaky();
+    store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+    let (visitor, answers) = Caller::waiting(LONG);
+    Board::add_visit(&desk, &order, &visitor, false);
+    let (is_reached, let_go) = super::attend::stall(&office, "put_if answer/m");
+    let others = self::desk(&office.beside().0);
+    thread::scope(|scope| {
+        let finishing = scope.spawn(|| desk.finish(&order, ME, ["1", "2"].map(Reply::text).to_vec()));
+        is_reached.recv_timeout(LONG).unwrap();
+        let asks = self::order("ask", Late::Auto);
+        let piece = others.fetch(&asks, Instant::now()).unwrap().and_then(|piece| piece.xml);
+        let was_answered = answers.try_recv().is_ok();
+        drop(let_go);
+        finishing.join().unwrap();
+        let is_rest = piece.as_deref().is_some_and(|xml| xml.contains("CDATA[2]"));
+        assert!(!is_rest || was_answered, "the second reply came before the first");
+    });
+}

@@ -102,7 +102,7 @@ fn what_follows_an_answer_is_pushed_on_when_its_process_has_died() {
         }
         // Somebody else does it: who was slow must not do so too.
         let others = Stub::open(&office.folder, "1.db", &Arc::default());
-        while !matches!(look(&*others, &order).unwrap(), Claim::Lost { .. }) {
+        while !matches!(others.look(&order.message).unwrap(), Some(Claim::Lost { .. })) {
             thread::yield_now();
         }
         *office.store.lock().unwrap() = others;
@@ -121,7 +121,7 @@ fn who_dies_before_the_first_of_several_replies_is_answered_leaves_none_behind()
     let (desk, order) = (desk(&office), order("m", Late::Fetch));
     let store = office.shaky();
     store.claim("m", ME, Duration::from_millis(1), REPEATED_WITHIN).unwrap();
-    while matches!(look(&*store, &order).unwrap(), Claim::Running { .. }) {
+    while matches!(store.look(&order.message).unwrap(), Some(Claim::Running { .. })) {
         thread::yield_now();
     }
     Outbox::of(&*store, "o1", LONG).set("m", &[Reply::text("2")]).unwrap();
@@ -168,7 +168,7 @@ fn of_several_replies_none_comes_where_their_process_has_died_before_the_first_w
         drop(worker);
         assert!(answers.recv_timeout(LONG).unwrap().contains("sorry"));
         let began = Instant::now();
-        while !matches!(look(&*store, &order).unwrap(), Claim::Answered { .. }) {
+        while !matches!(store.look(&order.message).unwrap(), Some(Claim::Answered { .. })) {
             assert!(began.elapsed() < LONG);
             thread::yield_now();
         }
@@ -260,4 +260,53 @@ fn who_pushes_in_the_place_of_the_dead_goes_on_where_the_store_has_forgotten_all
     });
     desk.look_after_late().unwrap();
     assert_eq!(pushes.try_iter().collect::<Vec<_>>(), ["o1: 1", "o1: 2", "o1: 3"]);
+}
+
+#[test]
+fn of_several_replies_none_comes_where_the_store_failed_when_their_process_was_found_dead() {
+    let (office, _pushes) = Stub::office(false);
+    let (desk, order) = (desk(&office), order("m", Late::Fetch));
+    let store = office.shaky();
+    store.claim("m", ME, Duration::from_millis(1), REPEATED_WITHIN).unwrap();
+    lose(&*store, &order);
+    // What it did until it was killed, just before it decided.
+    Outbox::of(&*store, "o1", LONG).put_once("m", &[Reply::text("2")], false).unwrap();
+    office.fail_at(Some("outbox/"));
+    let (visitor, answers) = Caller::waiting(LONG);
+    desk.attend(order.clone(), &visitor, handler("never").0);
+    assert!(answers.recv_timeout(LONG).unwrap().contains("sorry"));
+    office.fail_at(None);
+    // WeChat did not hear it.
+    let (visitor, answers) = Caller::waiting(LONG);
+    desk.attend(order, &visitor, handler("never").0);
+    assert!(answers.recv_timeout(LONG).unwrap().contains("sorry"));
+    assert_eq!(fetched(&desk, "ask"), None);
+}
+
+#[test]
+fn of_several_replies_none_comes_where_their_process_has_died_with_the_last_attempt() {
+    for (late, may_push) in [(Late::Push, true), (Late::Fetch, false)] {
+        let (office, pushes) = Stub::office(may_push);
+        let desk = desk(&office);
+        // WeChat asks no more for it.
+        let order = Order { time: seconds_since(0) - 60, ..order("m", late) };
+        let store = office.shaky();
+        store.claim("m", ME, Duration::from_millis(1), REPEATED_WITHIN).unwrap();
+        lose(&*store, &order);
+        // What it did until it was killed, just before it decided.
+        if may_push {
+            Owed::of(&*store, LONG).add(&order).unwrap();
+        }
+        let outbox = Outbox::of(&*store, "o1", LONG);
+        outbox.put_once("m", &[Reply::text("2")], may_push).unwrap();
+        desk.look_after_late().unwrap();
+        assert_ne!(pushes.try_recv().as_deref(), Ok("o1: 2"));
+        if may_push {
+            // It waits in the outbox still, and is fetched when nobody seems to push it any more.
+            assert_eq!(outbox.pieces("m").unwrap(), None, "{late:?}");
+            assert!(Owed::of(&*store, LONG).orders().unwrap().is_empty());
+        } else {
+            assert_ne!(fetched(&desk, "ask").as_deref(), Some("2"), "{late:?}");
+        }
+    }
 }

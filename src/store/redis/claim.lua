@@ -1,4 +1,4 @@
--- What the scripts about claims begin with: ARGV[1] is the holder. `alive_until` is 0 once the claim was found lost, and
+-- What the scripts about claims begin with: ARGV[1] is the holder, if there is one. `alive_until` is 0 once the claim was found lost, and
 -- so it stays.
 local now = milliseconds()
 local row = redis.call('HMGET', KEYS[1], 'holder', 'alive_until', 'answer')

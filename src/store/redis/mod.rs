@@ -118,13 +118,12 @@ impl Store for Redis {
     ) -> Result<Claim, StoreError> {
         let mut step = self.step(&scripts::CLAIM, "message", message);
         let step = step.arg(&holder.0).arg(millis(life)).arg(millis(keep));
-        let (state, attempt, answer): (u8, u64, Vec<u8>) = self.ask(Repeat::Safe, step)?;
-        Ok(match state {
-            0 => Claim::Yours,
-            1 => Claim::Running { attempt },
-            2 => Claim::Lost { attempt },
-            _ => Claim::Answered { answer, attempt },
-        })
+        self.ask(Repeat::Safe, step).map(claim_of)
+    }
+
+    fn look(&self, message: &str) -> Result<Option<Claim>, StoreError> {
+        let found: Option<_> = self.ask(Repeat::Safe, &self.step(&scripts::LOOK, "message", message))?;
+        Ok(found.map(claim_of))
     }
 
     fn renew(&self, message: &str, holder: Holder, life: Duration) -> Result<bool, StoreError> {
@@ -157,6 +156,16 @@ fn plain(name: &str) -> String {
             _ => format!("%{byte:02X}"),
         })
         .collect()
+}
+
+/// What the scripts say of a claim.
+fn claim_of((state, attempt, answer): (u8, u64, Vec<u8>)) -> Claim {
+    match state {
+        0 => Claim::Yours,
+        1 => Claim::Running { attempt },
+        2 => Claim::Lost { attempt },
+        _ => Claim::Answered { answer, attempt },
+    }
 }
 
 fn duration(millis: i64) -> Duration {

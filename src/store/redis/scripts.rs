@@ -17,6 +17,7 @@ pub(super) static REMOVE: LazyLock<Script> = script!("remove.lua");
 pub(super) static LEASE: LazyLock<Script> = script!("lease.lua");
 pub(super) static RELEASE: LazyLock<Script> = script!("release.lua");
 pub(super) static CLAIM: LazyLock<Script> = script!("claim.lua", "claim-take.lua");
+pub(super) static LOOK: LazyLock<Script> = script!("claim.lua", "claim-look.lua");
 pub(super) static RENEW: LazyLock<Script> = script!("claim.lua", "claim-renew.lua");
 pub(super) static FINISH: LazyLock<Script> = script!("claim.lua", "claim-finish.lua");
 pub(super) static COUNT: LazyLock<Script> = script!("count.lua");

@@ -218,12 +218,25 @@ impl Store for Sqlite {
                 return Ok(Claim::Yours);
             }
             step.run("UPDATE claim SET attempt = attempt + 1 WHERE rowid = ?1", params![row.id])?;
-            let attempt = row.attempt.cast_unsigned() + 1;
-            Ok(match row.answer {
-                Some(answer) => Claim::Answered { answer, attempt },
-                None if row.is_alive => Claim::Running { attempt },
-                None => Claim::Lost { attempt },
-            })
+            Ok(claim_by_another(row.attempt + 1, row.is_alive, row.answer))
+        })
+    }
+
+    fn look(&self, message: &str) -> Result<Option<Claim>, StoreError> {
+        self.call(|opened| {
+            let now = self.now();
+            // As in `claim_of`, which also writes down what it finds.
+            opened
+                .connection
+                .prepare_cached(
+                    "SELECT attempt, alive_until > max(:now, since), answer FROM claim
+                     WHERE account = :account AND message = :message AND ends > :now",
+                )?
+                .query_row(
+                    named_params! {":account": self.account, ":message": message, ":now": now},
+                    |row| Ok(claim_by_another(row.get(0)?, row.get(1)?, row.get(2)?)),
+                )
+                .optional()
         })
     }
 
@@ -419,6 +432,16 @@ impl Step<'_> {
             params![row.id, self.now, self.after(life), self.now + row.keep.max(millis(life))],
         )
         .map(drop)
+    }
+}
+
+/// What somebody else has made of a message.
+fn claim_by_another(attempt: i64, is_alive: bool, answer: Option<Vec<u8>>) -> Claim {
+    let attempt = attempt.cast_unsigned();
+    match answer {
+        Some(answer) => Claim::Answered { answer, attempt },
+        None if is_alive => Claim::Running { attempt },
+        None => Claim::Lost { attempt },
     }
 }
 
