@@ -280,7 +280,7 @@ impl Means for WorkMeans {
                 self.work.confirm(order, self.until);
             } else {
                 // Its user was told something else.
-                self.work.desk.put_back(order)?;
+                self.work.desk.put_back(order);
             }
         }
         Ok(piece)

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::DECISION;
 use super::order::{Answer, Order};
-use super::{DECISION, words};
 use crate::store::{REPEATED_WITHIN, Store, StoreError};
 
 /// How an answer goes that nobody waits for any longer.
@@ -23,17 +23,25 @@ pub struct Decision {
     /// Something is to be pushed still: what is worked out, or what follows the answer.
     #[serde(default)]
     pub(super) is_owed: bool,
+    /// Who worked it out has died: nothing follows this answer.
+    #[serde(default)]
+    pub(super) is_lost: bool,
 }
 
 impl Decision {
     /// That a message is answered this, and that is all.
     pub(super) fn answered(answer: Answer) -> Self {
-        Self { answer, given_up: None, is_owed: false }
+        Self { answer, given_up: None, is_owed: false, is_lost: false }
+    }
+
+    /// That a message is answered this, as who worked it out has died.
+    pub(super) fn lost(answer: Answer) -> Self {
+        Self { is_lost: true, ..Self::answered(answer) }
     }
 
     /// That a message is answered this, as nobody waits any longer for what is worked out.
     pub(super) fn given_up(answer: Answer, way: Way) -> Self {
-        Self { answer, given_up: Some(way), is_owed: way == Way::Push }
+        Self { given_up: Some(way), is_owed: way == Way::Push, ..Self::answered(answer) }
     }
 
     /// What was decided about a message.
@@ -87,8 +95,8 @@ impl Decision {
 }
 
 /// Whether something is to be pushed for a message.
-pub(super) fn is_owed(store: &dyn Store, order: &Order) -> Result<bool, String> {
-    let decision = Decision::of(store, &order.message).map_err(words)?;
+pub(super) fn is_owed(store: &dyn Store, order: &Order) -> Result<bool, StoreError> {
+    let decision = Decision::of(store, &order.message)?;
     Ok(decision.is_some_and(|decision| decision.is_owed))
 }
 

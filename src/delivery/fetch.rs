@@ -1,12 +1,14 @@
 //! What a user fetches of his outbox: he asks for it by a word, a piece at a time.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::decision::Decision;
 use super::order::{Answer, Order};
 use super::outbox::First;
-use super::{Desk, words};
+use super::{Desk, INSIST, words};
 use crate::store::{Claim, Store};
 use crate::wechat::reply::Reply;
 
@@ -17,6 +19,16 @@ const UNCERTAIN: Duration = Duration::from_millis(50);
 /// all threads from others.
 const MAX_PUSHED: Duration = Duration::from_secs(1);
 
+/// What is to be put back as soon as the store is there again, and until when that is tried.
+#[derive(Debug, Default)]
+pub(super) struct Returns(Mutex<Vec<(Order, Instant)>>);
+
+impl Returns {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Order, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Desk {
     /// The piece of his outbox that a user asks for by `message`; `None` if there is nothing. It is to be confirmed or put
     /// back; whether the one before it was, is waited for until the point in time `until`.
@@ -24,7 +36,16 @@ impl Desk {
     /// # Errors
     ///
     /// In words for the log, if it cannot be found out.
-    pub fn fetch(&self, order: &Order, until: Instant) -> Result<Option<Answer>, String> {
+    pub fn fetch(self: &Arc<Self>, order: &Order, until: Instant) -> Result<Option<Answer>, String> {
+        let fetched = self.try_fetch(order, until);
+        if fetched.is_err() {
+            // The store may have taken it out, and failed to say so.
+            self.put_back(order);
+        }
+        fetched
+    }
+
+    fn try_fetch(&self, order: &Order, until: Instant) -> Result<Option<Answer>, String> {
         let store = self.office.store()?;
         let outbox = self.outbox(&*store, order);
         let pushed_until = until.min(Instant::now() + MAX_PUSHED);
@@ -45,17 +66,21 @@ impl Desk {
                     continue;
                 }
                 First::Uncertain | First::Pushed => Reply::text(&self.settings.waiting_text),
-                First::Promised(promised) if self.is_running(&*store, &promised)? => {
-                    Reply::text(&self.settings.waiting_text)
-                }
                 First::Promised(promised) => {
-                    // Who was at it has died, or said nothing; or it was answered before it was given up.
-                    let decision = Decision::of(&*store, &promised.message).map_err(words)?;
-                    let is_answered = decision.is_some_and(|decision| decision.given_up.is_none());
-                    let instead = promised.on_error.as_slice();
-                    let instead = if is_answered { &[] } else { instead };
-                    outbox.break_promise(&promised.message, instead).map_err(words)?;
-                    continue;
+                    let is_running = self.is_running(&*store, &promised)?;
+                    let instead = match Decision::of(&*store, &promised.message).map_err(words)? {
+                        // What lies here follows the answer, if anything does.
+                        Some(decision) if decision.is_awaited() && !decision.is_lost => Some(None),
+                        Some(decision) if decision.is_lost => Some(Some(&[] as &[Reply])),
+                        _ if is_running => None,
+                        // Who was at it has died, or said nothing.
+                        _ => Some(Some(promised.on_error.as_slice())),
+                    };
+                    if let Some(instead) = instead {
+                        outbox.end_promise(&promised.message, instead).map_err(words)?;
+                        continue;
+                    }
+                    Reply::text(&self.settings.waiting_text)
                 }
             };
             return Ok(Some(order.answer(Some(&reply))));
@@ -70,12 +95,39 @@ impl Desk {
         }
     }
 
-    /// Puts back what [`Desk::fetch`] has taken out for an order: its user did not get it.
-    ///
-    /// # Errors
-    ///
-    /// In words for the log, if that cannot be done.
-    pub fn put_back(&self, order: &Order) -> Result<(), String> {
+    /// Puts back what [`Desk::fetch`] has taken out for an order, now or when the store is there again: its user did not get it.
+    pub fn put_back(self: &Arc<Self>, order: &Order) {
+        let Err(why) = self.try_put_back(order) else { return };
+        log::error!(target: "delivery", kind = "put back"; "{why}; tried again");
+        let mut returns = self.returns.lock();
+        returns.push((order.clone(), Instant::now() + INSIST));
+        // Who has put the first one here is at it.
+        if returns.len() == 1 {
+            let desk = Arc::clone(self);
+            self.office.run_errand(Box::new(move || desk.put_all_back()));
+        }
+    }
+
+    /// Puts back what could not be put back before, until there is no more. One thread does so, however much there is: the
+    /// store may be away for long.
+    fn put_all_back(&self) {
+        loop {
+            thread::sleep(UNCERTAIN);
+            let orders: Vec<_> = self.returns.lock().iter().map(|(order, _)| order.clone()).collect();
+            let done: HashSet<_> = orders.iter().map_while(|order| self.put_back_if_there(order)).collect();
+            let mut returns = self.returns.lock();
+            returns.retain(|(order, until)| !done.contains(&order.message) && Instant::now() < *until);
+            if returns.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn put_back_if_there(&self, order: &Order) -> Option<String> {
+        self.try_put_back(order).ok().map(|()| order.message.clone())
+    }
+
+    fn try_put_back(&self, order: &Order) -> Result<(), String> {
         let store = self.office.store()?;
         self.outbox(&*store, order).put_back(&order.message).map_err(words)
     }

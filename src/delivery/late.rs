@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::decision::{Decision, Way};
+use super::decision::{Decision, Way, is_owed};
 use super::order::Order;
 use super::outbox::Outbox;
 use super::rescue::lease_of;
@@ -68,7 +68,7 @@ impl Desk {
                 if ours.is_owed {
                     self.owed(store).add(order)?;
                 }
-                let ready = self.outbox(store, order).put_once(&order.message, behind, ours.is_owed)?;
+                let ready = self.outbox(store, order).prepare(order, behind, &ours)?;
                 is_kept = true;
                 if !ours.is_owed && ours.given_up.is_none() {
                     // What waits of other messages counts too: he is given it by the same word.
@@ -121,7 +121,7 @@ impl Desk {
         match decision.given_up.or_else(|| self.board.given_up(&order.message)) {
             // They took it for dead, and have said that it failed: the first of several is not followed by the rest.
             None if is_other && !decision.is_owed && !rest.is_empty() => {
-                self.insist(&mut |store, _| self.outbox(store, order).set(&order.message, &[])).map(drop)
+                self.insist(&mut |store, _| self.outbox(store, order).clear(&order.message))
             }
             None if is_other => Ok(()),
             None => {
@@ -149,8 +149,11 @@ impl Desk {
             // They took it for dead: it is for them to push it, or they have said that it failed.
             Some(Way::Push) if !self.is_mine(order, right)? => {
                 log::warn!(target: "delivery", "{}: others take who worked it out for dead; it is left to them", order.met);
-                self.insist(&mut |store, _| self.outbox(store, order).set_left(&order.message, pieces))
-                    .map(drop)
+                self.insist(&mut |store, _| {
+                    // If they have not come to an end with it.
+                    let is_owed = is_owed(store, order)?;
+                    if is_owed { self.outbox(store, order).set(&order.message, pieces) } else { Ok(()) }
+                })
             }
             Some(way) => self.deliver(order, decision, pieces, way, right),
         }
@@ -170,7 +173,7 @@ impl Desk {
             late.amend(store, &order.message)
         })?;
         if late.is_owed {
-            return self.push_left(order, &late, &[], right);
+            return self.push_left(order, &late, None, right);
         }
         self.insist(&mut |store, _| self.outbox(store, order).end_push(&order.message))?;
         log::info!(target: "delivery", "{}: waits to be fetched", order.met);
@@ -218,15 +221,18 @@ impl Desk {
             target: "delivery", "{}: {} piece(s), {}",
             order.met, pieces.len(), if way == Way::Push { "to be pushed" } else { "wait to be fetched" }
         );
-        if way == Way::Push { self.push_on(order, decision, pieces, right) } else { Ok(()) }
+        if way == Way::Push {
+            return self.push_on(order, decision, pieces, right);
+        }
+        self.insist(&mut |store, _| self.outbox(store, order).end_push(&order.message))
     }
 
-    /// Pushes what is left in the outbox for a message, or `failure` if nothing was ever there.
+    /// Pushes what is left in the outbox for a message, or `failure` where what was worked out was never there.
     pub(super) fn push_left(
         &self,
         order: &Order,
         decision: &Decision,
-        failure: &[Reply],
+        failure: Option<&[Reply]>,
         right: Right,
     ) -> Result<(), String> {
         let begin = |store: &dyn Store, _| self.outbox(store, order).begin_push(&order.message, failure);

@@ -37,6 +37,7 @@ use crate::wechat::reply::Reply;
 use clerk::{Board, Job, Keeps};
 pub use decision::Decision;
 use decision::Way;
+use fetch::Returns;
 use lines::Lines;
 pub use lines::{REFUSED, SERVED};
 pub use order::{Answer, Order, SUCCESS, Trigger, key_of};
@@ -141,6 +142,7 @@ pub struct Desk {
     /// Messages that are being worked out here, and whose attempt was answered that they failed.
     failed: Mutex<HashSet<String>>,
     lines: Lines,
+    returns: Returns,
 }
 
 impl Desk {
@@ -153,6 +155,7 @@ impl Desk {
             board: Arc::default(),
             failed: Mutex::default(),
             lines: Lines::default(),
+            returns: Returns::default(),
         })
     }
 
@@ -415,11 +418,11 @@ impl Desk {
     /// What a message is answered whose process has died.
     fn lost(&self, store: &dyn Store, order: &Order) -> Result<Decision, String> {
         log::error!(target: "delivery", "{}: who worked on it has died; it is not begun again", order.met);
-        let ours = Decision::answered(order.failure());
+        let ours = Decision::lost(order.failure());
         let decision = ours.clone().decide(store, &order.message).map_err(words)?;
         if decision.is_same(&ours) {
             // Of several replies the first may be lost with it: the rest alone is none.
-            self.outbox(store, order).set(&order.message, &[]).map_err(words)?;
+            self.outbox(store, order).clear(&order.message).map_err(words)?;
             self.owed(store).remove(order).map_err(words)?;
         }
         Ok(decision)

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::decision::Decision;
 use super::order::Order;
 use super::record::{self, Change};
 use crate::clock::unix_seconds;
@@ -50,11 +51,11 @@ struct Entry {
     /// When that was sent, in Unix seconds.
     #[serde(default)]
     time: u64,
-    /// It is still being worked out.
+    /// It is still being worked out, or it is not decided yet whether what lies here follows an answer.
     promised: Option<Order>,
-    /// Its first piece came after the others.
+    /// All that was worked out was put in, however much of it is left; not only what follows an answer.
     #[serde(default)]
-    has_first: bool,
+    is_whole: bool,
     pieces: VecDeque<Reply>,
     /// It waits so long, in Unix seconds.
     until: u64,
@@ -73,6 +74,13 @@ struct Given {
     time: u64,
     /// Its user has it, or WeChat will ask for it again.
     is_certain: bool,
+    /// So many attempts of the message were given it, and did not put it back.
+    #[serde(default = "one")]
+    hands: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// A piece of an outbox.
@@ -90,7 +98,7 @@ pub(super) struct Piece {
 pub(super) enum First {
     /// This, taken out.
     Piece(Piece),
-    /// An answer that is still being worked out.
+    /// An answer that is still being worked out, or is not decided.
     Promised(Box<Order>),
     /// It is not certain yet whether the user has the piece before.
     Uncertain,
@@ -122,58 +130,52 @@ impl<'s> Outbox<'s> {
         })
     }
 
-    /// Puts the pieces in for which a message waits, instead of all that it had there; none takes it out. Gives how many
-    /// are ready then, whatever they are for.
-    pub(super) fn set(&self, message: &str, pieces: &[Reply]) -> Result<usize, StoreError> {
-        self.replace(message, pieces, |_| 0)
+    /// Puts all in that was worked out for a message, instead of what it had there, once: however often that is said before
+    /// [`Outbox::end_push`], what was fetched of it does not come back.
+    pub(super) fn set(&self, message: &str, pieces: &[Reply]) -> Result<(), StoreError> {
+        self.set_whole(message, pieces, |_| LET_GO)
     }
 
     /// The same with pieces that are to be pushed: they are fetched only if that does not come to an end.
-    pub(super) fn set_pushed(&self, message: &str, pieces: &[Reply]) -> Result<usize, StoreError> {
-        self.replace(message, pieces, |now| now + PUSHED_WITHIN)
+    pub(super) fn set_pushed(&self, message: &str, pieces: &[Reply]) -> Result<(), StoreError> {
+        self.set_whole(message, pieces, |now| now + PUSHED_WITHIN)
     }
 
-    /// The same with pieces that others are to push, if they have not begun: meanwhile they are fetched.
-    pub(super) fn set_left(&self, message: &str, pieces: &[Reply]) -> Result<usize, StoreError> {
-        self.replace(message, pieces, |_| LET_GO)
-    }
-
-    /// Puts the pieces in for which a message waits, to be pushed or not, once: however often that is said before
-    /// [`Outbox::end_push`], what was fetched of them does not come back. Gives how many are ready then, whatever they are
-    /// for.
-    pub(super) fn put_once(
-        &self,
-        message: &str,
-        pieces: &[Reply],
-        is_to_be_pushed: bool,
-    ) -> Result<usize, StoreError> {
-        self.change(|record, now| {
-            let is_there = |entry: &Entry| entry.message == message && entry.promised.is_none();
-            if record.entries.iter().any(is_there) {
-                return Change::None(record.ready());
-            }
-            let entry = record.entry_of(message, self.time, self.end(now));
-            entry.promised = None;
-            entry.pieces = pieces.iter().cloned().collect();
-            entry.pushed_until = if is_to_be_pushed { now + PUSHED_WITHIN } else { LET_GO };
-            Change::Keep(record.ready())
-        })
-    }
-
-    fn replace(
+    fn set_whole(
         &self,
         message: &str,
         pieces: &[Reply],
         pushed_until: fn(u64) -> u64,
+    ) -> Result<(), StoreError> {
+        self.change(|record, now| {
+            let entry = record.entry_of(message, self.time, self.end(now));
+            if !entry.is_whole {
+                entry.pieces = pieces.iter().cloned().collect();
+            }
+            (entry.is_whole, entry.promised) = (true, None);
+            entry.pushed_until = pushed_until(now);
+            Change::Keep(())
+        })
+    }
+
+    /// Puts the pieces in that an order has by what is about to be decided of it. Until that is known they are not fetched:
+    /// they may follow an answer. Gives how many are ready then, whatever they are for.
+    pub(super) fn prepare(
+        &self,
+        order: &Order,
+        pieces: &[Reply],
+        decision: &Decision,
     ) -> Result<usize, StoreError> {
         self.change(|record, now| {
-            if pieces.is_empty() && record.entries.iter().all(|entry| entry.message != message) {
+            let is_settled = |entry: &Entry| entry.message == order.message && entry.promised.is_none();
+            if record.entries.iter().any(is_settled) {
                 return Change::None(record.ready());
             }
-            let entry = record.entry_of(message, self.time, self.end(now));
-            entry.promised = None;
+            let entry = record.entry_of(&order.message, self.time, self.end(now));
+            entry.promised = Some(order.clone());
             entry.pieces = pieces.iter().cloned().collect();
-            entry.pushed_until = pushed_until(now);
+            entry.is_whole = !decision.is_awaited();
+            entry.pushed_until = if decision.is_owed { now + PUSHED_WITHIN } else { LET_GO };
             Change::Keep(record.ready())
         })
     }
@@ -183,24 +185,30 @@ impl<'s> Outbox<'s> {
     pub(super) fn put_first(&self, message: &str, first: &Reply) -> Result<(), StoreError> {
         self.change(|record, now| {
             let entry = record.entry_of(message, self.time, self.end(now));
-            if entry.has_first {
+            if entry.is_whole {
                 return Change::None(());
             }
             entry.pieces.push_front(first.clone());
-            entry.promised = None;
-            (entry.has_first, entry.pushed_until) = (true, LET_GO);
+            (entry.is_whole, entry.promised) = (true, None);
+            entry.pushed_until = LET_GO;
             Change::Keep(())
         })
     }
 
-    /// What waits for a message, and `failure` if nothing ever did, as far as is known: it is fetched only if it does not
-    /// come to an end that it is pushed.
-    pub(super) fn begin_push(&self, message: &str, failure: &[Reply]) -> Result<Vec<Reply>, StoreError> {
+    /// What waits for a message: it is fetched only if it does not come to an end that it is pushed. `failure` is said instead,
+    /// if there is one, where all that was worked out never came here, as far as is known.
+    pub(super) fn begin_push(
+        &self,
+        message: &str,
+        failure: Option<&[Reply]>,
+    ) -> Result<Vec<Reply>, StoreError> {
         self.change(|record, now| {
             let is_new = record.entries.iter().all(|entry| entry.message != message);
             let entry = record.entry_of(message, self.time, self.end(now));
-            if is_new {
-                entry.pieces.extend(failure.iter().cloned());
+            if let Some(failure) = failure
+                && (is_new || entry.promised.is_some() && !entry.is_whole)
+            {
+                entry.pieces = failure.iter().cloned().collect();
             }
             entry.promised = None;
             entry.pushed_until = now + PUSHED_WITHIN;
@@ -229,7 +237,7 @@ impl<'s> Outbox<'s> {
             if entry.pushed_until > LET_GO {
                 entry.pieces.clear();
             }
-            entry.pushed_until = 0;
+            (entry.pushed_until, entry.promised) = (0, None);
             Change::Keep(())
         })
     }
@@ -247,25 +255,53 @@ impl<'s> Outbox<'s> {
 
     /// Takes back that a message has an answer to wait for; what has come meanwhile stays.
     pub(super) fn withdraw(&self, message: &str) -> Result<(), StoreError> {
-        self.break_promise(message, &[])
-    }
-
-    /// Puts these pieces in the place of an answer that nobody works out any more; what has come meanwhile stays.
-    pub(super) fn break_promise(&self, message: &str, instead: &[Reply]) -> Result<(), StoreError> {
         self.change(|record, _| {
-            let is_it = |entry: &&mut Entry| entry.message == message && entry.promised.is_some();
+            let is_it = |entry: &&mut Entry| {
+                entry.message == message && entry.promised.is_some() && entry.pieces.is_empty()
+            };
             let Some(entry) = record.entries.iter_mut().find(is_it) else { return Change::None(()) };
             entry.promised = None;
-            entry.pieces.extend(instead.iter().cloned());
             Change::Keep(())
         })
     }
 
-    /// Puts the piece back in its place that a message has taken out: its user did not get it.
+    /// Ends the wait for an answer that nobody works out any more: what lies there is to be fetched, or these pieces in the
+    /// place of what is not all of it.
+    pub(super) fn end_promise(&self, message: &str, instead: Option<&[Reply]>) -> Result<(), StoreError> {
+        self.change(|record, _| {
+            let is_it = |entry: &&mut Entry| entry.message == message && entry.promised.is_some();
+            let Some(entry) = record.entries.iter_mut().find(is_it) else { return Change::None(()) };
+            entry.promised = None;
+            if let Some(instead) = instead
+                && !entry.is_whole
+            {
+                entry.pieces = instead.iter().cloned().collect();
+            }
+            Change::Keep(())
+        })
+    }
+
+    /// Forgets what a message has here.
+    pub(super) fn clear(&self, message: &str) -> Result<(), StoreError> {
+        self.change(|record, _| {
+            let before = record.entries.len();
+            record.entries.retain(|entry| entry.message != message);
+            if record.entries.len() == before { Change::None(()) } else { Change::Keep(()) }
+        })
+    }
+
+    /// Puts the piece back in its place that a message has taken out: its user did not get it by one of its attempts, and has
+    /// not got it by another one.
     pub(super) fn put_back(&self, message: &str) -> Result<(), StoreError> {
         self.change(|record, now| {
             let is_it = |given: &Given| given.message == message && !given.is_certain;
             let Some(place) = record.given.iter().position(is_it) else { return Change::None(()) };
+            if let Some(given) = record.given.get_mut(place)
+                && given.hands > 1
+            {
+                given.hands -= 1;
+                return Change::Keep(());
+            }
             let given = record.given.remove(place);
             // The rest of what it came from may lie behind it, as an entry of its own.
             let pieces = VecDeque::from([given.piece.reply]);
@@ -306,8 +342,13 @@ impl<'s> Outbox<'s> {
     /// asks again gets the same piece.
     pub(super) fn take(&self, message: &str) -> Result<First, StoreError> {
         self.change(|record, now| {
-            if let Some(given) = record.given.iter().find(|given| given.message == message) {
-                return Change::None(First::Piece(given.piece.clone()));
+            if let Some(given) = record.given.iter_mut().find(|given| given.message == message) {
+                let piece = First::Piece(given.piece.clone());
+                if given.is_certain {
+                    return Change::None(piece);
+                }
+                given.hands += 1;
+                return Change::Keep(piece);
             }
             let is_uncertain = |given: &Given| !given.is_certain && now < given.time + CERTAIN_AFTER;
             if record.given.iter().any(is_uncertain) {
@@ -319,13 +360,13 @@ impl<'s> Outbox<'s> {
             if now < first.pushed_until {
                 return Change::None(First::Pushed);
             }
-            let Some(reply) = first.pieces.pop_front() else {
-                let order = first.promised.clone();
-                return Change::None(order.map_or(First::Nothing, |order| First::Promised(Box::new(order))));
-            };
+            if let Some(order) = &first.promised {
+                return Change::None(First::Promised(Box::new(order.clone())));
+            }
+            let Some(reply) = first.pieces.pop_front() else { return Change::None(First::Nothing) };
             let piece = Piece { reply, left: record.ready(), time: now };
             let (message, given) = (message.to_owned(), piece.clone());
-            record.given.push(Given { message, piece: given, time: now, is_certain: false });
+            record.given.push(Given { message, piece: given, time: now, is_certain: false, hands: 1 });
             Change::Keep(First::Piece(piece))
         })
     }
@@ -384,7 +425,7 @@ impl Entry {
             message,
             time,
             promised: None,
-            has_first: false,
+            is_whole: false,
             pieces: VecDeque::new(),
             until,
             pushed_until: 0,
@@ -471,7 +512,7 @@ mod tests {
         outbox.withdraw("withdrawn").unwrap();
         assert_eq!(take("m6"), "nothing");
         outbox.set("come", &[Reply::text("c")]).unwrap();
-        outbox.break_promise("come", &[Reply::text("too late")]).unwrap();
+        outbox.end_promise("come", Some(&[Reply::text("too late")])).unwrap();
         assert_eq!((take_surely("m7").as_str(), take("m8").as_str()), ("c 0", "nothing"));
         outbox.promise(&order("third")).unwrap();
         outbox.set("third", &[]).unwrap();
@@ -485,18 +526,20 @@ mod tests {
         let store = Sqlite::new(folder.path().join("s.db"), Journal::Wal, Duration::from_secs(2), "wx1");
         let outbox = Outbox::of(&store, "o1", DAY);
         let (one, two, sorry) = (Reply::text("1"), Reply::text("2"), [Reply::text("sorry")]);
-        outbox.set_left("m", slice::from_ref(&two)).unwrap();
+        let answered = Decision::answered(order("m").answer(None));
+        outbox.prepare(&order("m"), slice::from_ref(&two), &answered).unwrap();
+        assert_eq!(said(outbox.take("ask").unwrap()), "promised m");
         outbox.put_first("m", &one).unwrap();
         outbox.put_first("m", &one).unwrap();
         assert_eq!(said(outbox.take("ask").unwrap()), "1 1");
         outbox.confirm("ask").unwrap();
         // What was fetched is not pushed, and what is pushed is not fetched.
-        assert_eq!(outbox.begin_push("m", &sorry).unwrap(), slice::from_ref(&two));
+        assert_eq!(outbox.begin_push("m", Some(&sorry)).unwrap(), slice::from_ref(&two));
         assert_eq!(said(outbox.take("ask again").unwrap()), "pushed");
         outbox.keep_last("m", 0).unwrap();
-        assert_eq!(outbox.begin_push("m", &sorry).unwrap(), []);
+        assert_eq!(outbox.begin_push("m", Some(&sorry)).unwrap(), []);
         outbox.end_push("m").unwrap();
-        assert_eq!(outbox.begin_push("m", &sorry).unwrap(), sorry);
+        assert_eq!(outbox.begin_push("m", Some(&sorry)).unwrap(), sorry);
         outbox.let_go("m").unwrap();
         outbox.put_first("m", &one).unwrap();
         assert_eq!(said(outbox.take("ask at last").unwrap()), "1 1");
@@ -509,7 +552,7 @@ mod tests {
         let outbox = Outbox::of(&store, "o1", DAY);
         for number in 0..MAX_ENTRIES {
             outbox.set(&number.to_string(), &[Reply::text(number.to_string())]).unwrap();
-            assert!(outbox.begin_push(&format!("pushed {number}"), &[]).unwrap().is_empty());
+            assert!(outbox.begin_push(&format!("pushed {number}"), None).unwrap().is_empty());
         }
         assert_eq!(said(outbox.take("ask").unwrap()), format!("0 {}", MAX_ENTRIES - 1));
         assert_eq!(outbox.pieces("pushed 0").unwrap(), Some(Vec::new()));

@@ -3,16 +3,15 @@
 //! What was worked out lies in the outbox, and is pushed on from there; where nothing was, the user is told what the rule
 //! says for failures. One process does so for a message at a time, as long as it prolongs a lease.
 
-use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::clerk::Keeps;
-use super::decision::{Decision, is_owed};
+use super::decision::{Decision, Way, is_owed};
 use super::late::Right;
 use super::order::Order;
-use super::{CLAIM, Desk, words};
+use super::{CLAIM, Desk, seconds_since, words};
 use crate::chance::random;
 use crate::store::{Claim, Holder, Lease, Store};
 
@@ -22,6 +21,8 @@ const LOOKERS: usize = 8;
 /// and died is given up, and most stores are back.
 const SETTLING: Duration = Duration::from_secs(10 * 60);
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
+/// So long after a message, in seconds, WeChat asks no more for it.
+const NO_ATTEMPT_AFTER: u64 = 20;
 
 impl Desk {
     /// Sees to it that nothing is to be pushed any more for a message, now that its process has ended, well or not. That
@@ -93,7 +94,7 @@ impl Desk {
             Some(Claim::Running { .. }) => Ok(()),
             Some(Claim::Lost { .. }) => self.look_after_lost(store, order, holder),
             // Its process has not been heard of for so long that the claim was forgotten, as when the machine was off.
-            _ if is_owed(store, order)? => self.look_after_lost(store, order, holder),
+            _ if is_owed(store, order).map_err(words)? => self.look_after_lost(store, order, holder),
             _ => self.strike_off(store, order),
         }
     }
@@ -127,14 +128,28 @@ impl Desk {
     pub(super) fn take_over(&self, store: &dyn Store, order: &Order, right: Right) -> Result<(), String> {
         match Decision::of(store, &order.message).map_err(words)? {
             // One of WeChat's attempts will decide.
-            None => Ok(()),
-            Some(decision) if decision.is_owed => {
-                log::error!(target: "delivery", "{}: who worked on it has died", order.met);
-                let failure = decision.given_up.and(order.on_error.as_ref());
-                self.push_left(order, &decision, failure.map(slice::from_ref).unwrap_or_default(), right)
+            None if seconds_since(order.time) < NO_ATTEMPT_AFTER => Ok(()),
+            None => {
+                let ours = Decision::given_up(order.answer(None), Way::Push);
+                let decision = ours.decide(store, &order.message).map_err(words)?;
+                self.push_owed(store, order, &decision, right)
             }
-            Some(_) => self.strike_off(store, order),
+            Some(decision) => self.push_owed(store, order, &decision, right),
         }
+    }
+
+    fn push_owed(
+        &self,
+        store: &dyn Store,
+        order: &Order,
+        decision: &Decision,
+        right: Right,
+    ) -> Result<(), String> {
+        if !decision.is_owed {
+            return self.strike_off(store, order);
+        }
+        log::error!(target: "delivery", "{}: who worked on it has died", order.met);
+        self.push_left(order, decision, decision.given_up.map(|_| order.on_error.as_slice()), right)
     }
 }
 

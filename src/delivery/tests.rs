@@ -255,6 +255,14 @@ fn fetched(desk: &Arc<Desk>, asks: &str) -> Option<String> {
     Some(content.split_once("]]>").unwrap().0.to_owned())
 }
 
+/// Puts in what follows an answer, as who works it out does before he decides.
+fn prepare_rest(store: &dyn Store, order: &Order, rest: &[&str], is_owed: bool) {
+    let first = order.answer(Some(&Reply::text("1")));
+    let ours = Decision { is_owed, ..Decision::answered(first) };
+    let rest: Vec<_> = rest.iter().copied().map(Reply::text).collect();
+    Outbox::of(store, "o1", LONG).prepare(order, &rest, &ours).unwrap();
+}
+
 fn lose(store: &dyn Store, order: &Order) {
     while !matches!(store.look(&order.message).unwrap(), Some(Claim::Lost { .. })) {
         thread::yield_now();

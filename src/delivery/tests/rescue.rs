@@ -32,7 +32,7 @@ fn a_store_that_fails_halfway_forgets_nobody_who_is_owed_something() {
         leave_behind(&office, &order(message, Late::Push), Way::Push);
     }
     let desk = desk(&office);
-    office.fail_at(Some("claim b"));
+    office.fail_at(Some("look b"));
     assert!(desk.look_after_late().is_err());
     office.fail_at(None);
     desk.look_after_late().unwrap();
@@ -124,7 +124,7 @@ fn who_dies_before_the_first_of_several_replies_is_answered_leaves_none_behind()
     while matches!(store.look(&order.message).unwrap(), Some(Claim::Running { .. })) {
         thread::yield_now();
     }
-    Outbox::of(&*store, "o1", LONG).set("m", &[Reply::text("2")]).unwrap();
+    prepare_rest(&*store, &order, &["2"], false);
     let (visitor, answers) = Caller::waiting(LONG);
     desk.attend(order, &visitor, handler("never").0);
     assert!(answers.recv_timeout(LONG).unwrap().contains("sorry"));
@@ -139,7 +139,7 @@ fn what_follows_an_answer_stays_owed_where_its_process_has_died_before_it_could_
     store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
     // What a worker does until it is killed, just before it tells who was asked what it has decided.
     Owed::of(&*store, LONG).add(&order).unwrap();
-    Outbox::of(&*store, "o1", LONG).set_pushed("m", &[Reply::text("2"), Reply::text("3")]).unwrap();
+    prepare_rest(&*store, &order, &["2", "3"], true);
     let first = order.answer(Some(&Reply::text("1")));
     Decision { is_owed: true, ..Decision::answered(first) }.decide(&*store, "m").unwrap();
     // Who was asked has heard that its line has ended.
@@ -157,14 +157,11 @@ fn of_several_replies_none_comes_where_their_process_has_died_before_the_first_w
         let (visitor, answers) = Caller::waiting(LONG);
         let (start, worker) = worker();
         desk.attend(order.clone(), &visitor, start);
-        let (store, rest) = (office.shaky(), [Reply::text("2")]);
-        let outbox = Outbox::of(&*store, "o1", LONG);
+        let store = office.shaky();
         if may_push {
             Owed::of(&*store, LONG).add(&order).unwrap();
-            outbox.set_pushed("m", &rest).unwrap();
-        } else {
-            outbox.set("m", &rest).unwrap();
         }
+        prepare_rest(&*store, &order, &["2"], may_push);
         drop(worker);
         assert!(answers.recv_timeout(LONG).unwrap().contains("sorry"));
         let began = Instant::now();
@@ -174,7 +171,7 @@ fn of_several_replies_none_comes_where_their_process_has_died_before_the_first_w
         }
         desk.look_after_late().unwrap();
         assert!(pushes.try_recv().is_err());
-        assert_eq!(outbox.pieces("m").unwrap(), None, "{late:?}");
+        assert_eq!(Outbox::of(&*store, "o1", LONG).pieces("m").unwrap(), None, "{late:?}");
     }
 }
 
@@ -198,11 +195,11 @@ fn a_trace_outlives_that_others_begin_to_push_nothing() {
     let (office, _) = Stub::office(true);
     let store = office.shaky();
     let outbox = Outbox::of(&*store, "o1", LONG);
-    outbox.set_left("m", &[Reply::text("a")]).unwrap();
+    outbox.set("m", &[Reply::text("a")]).unwrap();
     assert!(matches!(outbox.take("x").unwrap(), First::Piece(_)));
     assert_eq!(outbox.pieces("m").unwrap().map(|pieces| pieces.len()), Some(0));
     // It dies after this.
-    assert!(outbox.begin_push("m", &[Reply::text("sorry")]).unwrap().is_empty());
+    assert!(outbox.begin_push("m", Some(&[Reply::text("sorry")])).unwrap().is_empty());
     assert_eq!(outbox.pieces("m").unwrap().map(|pieces| pieces.len()), Some(0));
 }
 
@@ -270,7 +267,7 @@ fn of_several_replies_none_comes_where_the_store_failed_when_their_process_was_f
     store.claim("m", ME, Duration::from_millis(1), REPEATED_WITHIN).unwrap();
     lose(&*store, &order);
     // What it did until it was killed, just before it decided.
-    Outbox::of(&*store, "o1", LONG).put_once("m", &[Reply::text("2")], false).unwrap();
+    prepare_rest(&*store, &order, &["2"], false);
     office.fail_at(Some("outbox/"));
     let (visitor, answers) = Caller::waiting(LONG);
     desk.attend(order.clone(), &visitor, handler("never").0);
@@ -297,13 +294,12 @@ fn of_several_replies_none_comes_where_their_process_has_died_with_the_last_atte
         if may_push {
             Owed::of(&*store, LONG).add(&order).unwrap();
         }
-        let outbox = Outbox::of(&*store, "o1", LONG);
-        outbox.put_once("m", &[Reply::text("2")], may_push).unwrap();
+        prepare_rest(&*store, &order, &["2"], may_push);
         desk.look_after_late().unwrap();
         assert_ne!(pushes.try_recv().as_deref(), Ok("o1: 2"));
         if may_push {
             // It waits in the outbox still, and is fetched when nobody seems to push it any more.
-            assert_eq!(outbox.pieces("m").unwrap(), None, "{late:?}");
+            assert_eq!(Outbox::of(&*store, "o1", LONG).pieces("m").unwrap(), None, "{late:?}");
             assert!(Owed::of(&*store, LONG).orders().unwrap().is_empty());
         } else {
             assert_ne!(fetched(&desk, "ask").as_deref(), Some("2"), "{late:?}");
