@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn whole_and_cut_secrets_are_hidden_and_nothing_else() {
-        let hidden = |text| hide(text, ["0123456789abcdef", "猫猫x-secret", "short", ""]);
+        let hidden = |text| hide(text, ["0123456789abcdef", "猫猫x-secret", "密码密码", "short", ""]);
         for (text, expected) in [
             ("", ""),
             ("0123456789abcdef", "***"),
@@ -150,6 +150,7 @@ mod tests {
             ("\"0123456789\" is cut", "\"***\" is cut"),
             ("0123456 short", "0123456 short"),
             ("猫猫x-secret猫", "***猫"),
+            ("用密码密码进", "用***进"),
         ] {
             assert_eq!(hidden(text), expected, "{text}");
         }

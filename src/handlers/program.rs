@@ -423,6 +423,8 @@ fn never_wait(pipe: BorrowedFd<'_>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(20);
@@ -509,6 +511,37 @@ mod tests {
         // No line says who is to read them.
         assert_eq!(run(&["plain", "b c"]), Ok("b c\n".into()));
         assert_eq!(run(&["./plain", "b c"]), Ok("b c\n".into()));
+    }
+
+    #[test]
+    fn a_relative_place_in_its_path_starts_from_its_folder() {
+        let here = std::env::current_dir().unwrap();
+        let folder = tempfile::tempdir_in(&here).unwrap();
+        let place = folder.path().join("bot");
+        fs::write(&place, "#!/bin/sh\npwd").unwrap();
+        fs::set_permissions(place, fs::Permissions::from_mode(0o755)).unwrap();
+        // As it is where a config is named by a relative path.
+        let ours = run_from(folder.path().strip_prefix(&here).unwrap(), &["bot"]);
+        assert_eq!(ours.unwrap(), format!("{}\n", folder.path().display()).into_bytes());
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (gone, bot) = (folder.path().join("gone"), folder.path().join("bot"));
+        // As an editor on Windows writes it.
+        fs::write(&bot, "#!/bin/sh\r\necho\r\n").unwrap();
+        fs::set_permissions(&bot, fs::Permissions::from_mode(0o755)).unwrap();
+        let why = |folder: &Path, name| run_from(folder, &[name]).unwrap_err().to_string();
+        let told = why(&gone, "sh");
+        assert_eq!(
+            told,
+            format!("cannot start `sh`: there is no folder `{}` for it to run in", gone.display())
+        );
+        for name in ["./bot", "bot"] {
+            let told = why(folder.path(), name);
+            assert!(told.contains("what its first line (`#!`) names is not there"), "{told}");
+        }
     }
 
     #[test]

@@ -272,6 +272,17 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_an_object() {
+        for answer in [json!(["a"]), json!(["a", {"n": 1}]), json!([]), json!("a"), json!(5), json!(true)] {
+            let told = read(&answer).unwrap_err();
+            assert_eq!(
+                told,
+                "the answer is not the JSON that it should be: no object with `reply` or `session`"
+            );
+        }
+    }
+
+    #[test]
     fn several_replies_and_changes_of_the_session_come_together() {
         let handled = read(&json!({"reply": ["a", null, {"text": "b"}], "session": {"n": 1, "old": null}}));
         let handled = handled.unwrap();
@@ -291,7 +302,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_an_answer_is_told() {
         for (answer, told) in [
-            (json!("text"), "not the JSON that it should be: invalid type: string"),
+            (json!("text"), "not the JSON that it should be: no object"),
             (json!({"replay": "x"}), "unknown field `replay`, expected `reply` or `session`"),
             (json!({"reply": 7}), "not the JSON that it should be"),
             (json!({"reply": {"txt": "x"}}), "unknown variant `txt`, expected one of `text`, `image`"),

@@ -333,6 +333,20 @@ mod tests {
         assert!(user.set("long", "x".repeat(MAX_VALUE_BYTES + 1).into()).is_err());
         user.set("more", 1.into()).unwrap();
         assert_eq!((user.values.get("v1"), user.values.len()), (None, MAX_VALUES));
+        user.set("v2", serde_json::Value::Null).unwrap();
+        user.set("v2", serde_json::Value::Null).unwrap();
+        assert_eq!((user.values.get("v2"), user.values.len()), (None, MAX_VALUES - 1));
+    }
+
+    #[test]
+    fn what_is_no_text_has_the_same_bound() {
+        let mut user = UserMemory::default();
+        let list_of = |bytes: usize| serde_json::json!(["x".repeat(bytes)]);
+        user.set("list", list_of(MAX_VALUE_BYTES - 10)).unwrap();
+        assert!(user.set("list", list_of(MAX_VALUE_BYTES)).is_err());
+        assert!(user.set("object", serde_json::json!({"x".repeat(MAX_VALUE_BYTES): 1})).is_err());
+        assert!(user.set(&"x".repeat(MAX_VALUE_BYTES + 1), 1.into()).is_err());
+        assert_eq!(user.values.len(), 1);
     }
 
     #[test]
