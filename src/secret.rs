@@ -125,7 +125,8 @@ pub fn hide<'s>(text: &str, secrets: impl IntoIterator<Item = &'s str>) -> Strin
 fn hide_one(text: &str, secret: &str) -> String {
     /// With so many bytes it is the secret's beginning, and no word that happens to be like it.
     const TELLING: usize = 8;
-    let Some(head) = secret.get(..TELLING) else { return text.to_owned() };
+    let end = (TELLING..=secret.len()).find(|end| secret.is_char_boundary(*end));
+    let Some(head) = end.and_then(|end| secret.get(..end)) else { return text.to_owned() };
     let (mut hidden, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(at) = rest.find(head) {
         hidden.push_str(&rest[..at]);

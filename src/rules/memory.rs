@@ -189,19 +189,19 @@ impl UserMemory {
         self.counts.retain(|_, count| now < count.until);
     }
 
-    /// Writes a value down.
+    /// Writes a value down; an empty text or `null` forgets it.
     ///
     /// # Errors
     ///
     /// If it is too large, or one too many.
     pub fn set(&mut self, name: &str, value: serde_json::Value) -> Result<(), SessionFull> {
-        let is_text_of = |value: &serde_json::Value| value.as_str().map_or(0, str::len);
-        if value.as_str() == Some("") {
+        if value.is_null() || value.as_str() == Some("") {
             self.values.remove(name);
             return Ok(());
         }
+        let length = value.as_str().map_or_else(|| value.to_string().len(), str::len).max(name.len());
         let is_new = !self.values.contains_key(name);
-        if is_text_of(&value) > MAX_VALUE_BYTES || is_new && self.values.len() >= MAX_VALUES {
+        if length > MAX_VALUE_BYTES || is_new && self.values.len() >= MAX_VALUES {
             return Err(SessionFull(name.to_owned()));
         }
         self.values.insert(name.to_owned(), value);
