@@ -125,7 +125,8 @@ pub fn hide<'s>(text: &str, secrets: impl IntoIterator<Item = &'s str>) -> Strin
 fn hide_one(text: &str, secret: &str) -> String {
     /// With so many bytes it is the secret's beginning, and no word that happens to be like it.
     const TELLING: usize = 8;
-    let Some(head) = secret.get(..TELLING) else { return text.to_owned() };
+    let end = (TELLING..=secret.len()).find(|end| secret.is_char_boundary(*end));
+    let Some(head) = end.and_then(|end| secret.get(..end)) else { return text.to_owned() };
     let (mut hidden, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(at) = rest.find(head) {
         hidden.push_str(&rest[..at]);
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn whole_and_cut_secrets_are_hidden_and_nothing_else() {
-        let hidden = |text| hide(text, ["0123456789abcdef", "猫猫x-secret", "short", ""]);
+        let hidden = |text| hide(text, ["0123456789abcdef", "猫猫x-secret", "密码密码", "short", ""]);
         for (text, expected) in [
             ("", ""),
             ("0123456789abcdef", "***"),
@@ -150,6 +151,7 @@ mod tests {
             ("\"0123456789\" is cut", "\"***\" is cut"),
             ("0123456 short", "0123456 short"),
             ("猫猫x-secret猫", "***猫"),
+            ("用密码密码进", "用***进"),
         ] {
             assert_eq!(hidden(text), expected, "{text}");
         }

@@ -5,6 +5,7 @@ mod golden;
 mod import;
 mod retries;
 mod schema;
+mod simulate;
 
 use std::fs;
 use std::io::Write;

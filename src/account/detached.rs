@@ -18,9 +18,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Account, Surroundings};
-use crate::config::LogSettings;
 use crate::config::load::{Service, open_for_service};
 use crate::config::places::{Origin, state_folder};
+use crate::config::{Config, LogSettings};
 use crate::descriptors;
 use crate::logging::RotatingFile;
 
@@ -46,6 +46,10 @@ pub(super) fn start(command: &str, stdout: Stdio, assignment: &impl Serialize) -
     program.arg(command).stdin(OwnedFd::from(theirs)).stdout(stdout).stderr(Stdio::null());
     for (name, _) in env::vars_os().filter(|(name, _)| is_of_request(name.as_bytes())) {
         program.env_remove(name);
+    }
+    // From where it runs, a relative one would be another.
+    if let Some(Ok(state)) = env::var_os("WXCGI_STATE_DIR").map(absolute) {
+        program.env("WXCGI_STATE_DIR", state);
     }
     program.current_dir("/").spawn()?;
     let mut line = serde_json::to_vec(assignment)?;
@@ -98,6 +102,14 @@ pub(super) fn report(what: &impl Serialize) {
     let _ = stdin.set_write_timeout(Some(HEARING)).and_then(|()| stdin.write_all(&line));
 }
 
+/// Where a process that works for another one writes its log.
+pub(crate) fn log_file(config: &Config, state: Option<&Path>) -> Option<RotatingFile> {
+    config.log.file.clone().or_else(|| {
+        let path = state?.join(LOG_FILE);
+        Some(RotatingFile { path, max_size: 128 << 10, keep: 2 })
+    })
+}
+
 /// The account of a config, for a process that serves it so; its log is begun.
 ///
 /// # Errors
@@ -108,10 +120,7 @@ pub(super) fn open(config: &Path, service: Service) -> Result<Account, String> {
     let origin = Origin::Named(config.to_owned());
     let (path, loaded) = open_for_service(&origin, state.as_deref(), Service::OneRequest);
     let config = loaded.map_err(|_| "the config cannot be used any more".to_owned())?.config;
-    let file = config.log.file.clone().or_else(|| {
-        let path = state.as_ref()?.join(LOG_FILE);
-        Some(RotatingFile { path, max_size: 128 << 10, keep: 2 })
-    });
+    let file = log_file(&config, state.as_deref());
     LogSettings { file, ..config.log.clone() }.start();
     Ok(Account::new(config, Surroundings { config: path.unwrap_or_default(), state, service }))
 }

@@ -1,7 +1,7 @@
 //! Joins the parts into one Official Account, from its config, and serves it; takes a changed config.
 
 mod api;
-mod detached;
+pub(crate) mod detached;
 mod pool;
 mod status;
 mod tools;

@@ -17,7 +17,7 @@ use crate::gateway::cgi;
 use crate::wechat::mode::Mode;
 
 /// So long WeChat waits for an answer.
-const WAITS: Duration = Duration::from_secs(5);
+pub(super) const WAITS: Duration = Duration::from_secs(5);
 /// So often it asks.
 const ATTEMPTS: usize = 3;
 /// What the user sees if there is no answer that WeChat can take.

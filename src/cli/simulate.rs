@@ -2,14 +2,15 @@
 //! With `--retries` also as often as WeChat asks, and to a web server.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use super::message::Selectors;
 use super::push::WeChat;
-use super::retries::{InProcess, Patience, Server};
+use super::retries::{InProcess, Patience, Server, WAITS};
 use super::{ConfigArg, Failure, print, print_line};
-use crate::account::{Account, Surroundings};
+use crate::account::{Account, Surroundings, detached};
 use crate::config::load::{Service, Unusable};
 use crate::config::places::state_folder;
 use crate::config::{Config, SAMPLE, Thoroughness};
@@ -84,12 +85,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let now = SystemTime::now();
     let wechat = WeChat::new(&push, args.mode.map(Mode::from), &config.account, now)?;
+    let log = detached::log_file(&config, surroundings.state.as_deref()).map(|file| file.path);
+    let before = log.as_deref().map_or(0, length);
     let account = Account::new(config, surroundings);
     let rule = wechat.ask(|message| account.met_rule(message, now));
     let rule = rule.map_or("no rule".to_owned(), |rule| rule.label());
     let started = Instant::now();
     let document = cgi::exchange(wechat.params(), &mut wechat.body.as_bytes(), &account);
     let time = started.elapsed();
+    // So does what a handler, which works in a process of its own, has to complain of.
+    log.iter().flat_map(|log| complaints(log, before)).for_each(|line| eprintln!("{line}"));
     if args.raw {
         return print(&document);
     }
@@ -101,11 +106,27 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let _ = writeln!(page, "user     {sent}");
     let _ = writeln!(page, "account  {}", received.shown.replace('\n', "\n         "));
     let _ = writeln!(page, "         {} · {rule} · {:.1} ms", received.kind, time.as_secs_f64() * 1000.0);
+    if time >= WAITS {
+        let _ =
+            writeln!(page, "         WeChat would have hung up after 5 s and asked again; see `--retries`");
+    }
     print(page.as_bytes())?;
     if received.complaints.is_empty() {
         return Ok(());
     }
     Err(Failure::Failed(format!("WeChat would not take this reply: {}", received.complaints.join("; "))))
+}
+
+fn length(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |file| file.len())
+}
+
+/// The warnings and errors of a log behind its first bytes.
+fn complaints(log: &Path, before: u64) -> Vec<String> {
+    let bytes = fs::read(log).unwrap_or_default();
+    let new = usize::try_from(before).ok().and_then(|before| bytes.get(before..)).unwrap_or_default();
+    let is_complaint = |line: &&str| line.contains(" [WARN] ") || line.contains(" [ERROR] ");
+    String::from_utf8_lossy(new).lines().filter(is_complaint).map(str::to_owned).collect()
 }
 
 /// The config and where it lies, or the built-in sample where there is none yet: a newcomer sees the main job in one

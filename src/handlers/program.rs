@@ -8,14 +8,13 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{Access, OFlags, access, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, pidfd_open, waitid,
@@ -157,8 +156,21 @@ impl Program<'_> {
             Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
                 self.start_as(Command::new("/bin/sh").arg(place).args(arguments))
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.missing(&place, error)),
             started => started,
         }
+    }
+
+    /// What is not there, in words: it need not be the program.
+    fn missing(&self, place: &Path, error: io::Error) -> io::Error {
+        let what = if !self.folder.is_dir() {
+            format!("there is no folder `{}` for it to run in", self.folder.display())
+        } else if self.folder.join(place).exists() {
+            "what its first line (`#!`) names is not there; has that line a Windows end (CR LF)?".to_owned()
+        } else {
+            return error;
+        };
+        io::Error::new(error.kind(), what)
     }
 
     /// Where a program is, as its own `PATH` says: found here, and in a folder that the C library sets, it is started
@@ -168,10 +180,10 @@ impl Program<'_> {
             return Some(name.into());
         }
         let (_, path) = self.variables.iter().rev().find(|(name, _)| *name == "PATH")?;
-        let places: Vec<_> = split_paths(path).map(|part| self.folder.join(part).join(name)).collect();
-        let can_run = |place: &&PathBuf| {
-            fs::metadata(place).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-        };
+        // It is started in its folder, where ours may lead elsewhere.
+        let folder = absolute(self.folder).ok()?;
+        let places: Vec<_> = split_paths(path).map(|part| folder.join(part).join(name)).collect();
+        let can_run = |place: &&PathBuf| place.is_file() && access(*place, Access::EXEC_OK).is_ok();
         // One that nobody may run is found as well: the system says that better.
         places.iter().find(can_run).or_else(|| places.iter().find(|place| place.exists())).cloned()
     }
@@ -423,6 +435,8 @@ fn never_wait(pipe: BorrowedFd<'_>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(20);
@@ -509,6 +523,37 @@ mod tests {
         // No line says who is to read them.
         assert_eq!(run(&["plain", "b c"]), Ok("b c\n".into()));
         assert_eq!(run(&["./plain", "b c"]), Ok("b c\n".into()));
+    }
+
+    #[test]
+    fn a_relative_place_in_its_path_starts_from_its_folder() {
+        let here = std::env::current_dir().unwrap();
+        let folder = tempfile::tempdir_in(&here).unwrap();
+        let place = folder.path().join("bot");
+        fs::write(&place, "#!/bin/sh\npwd").unwrap();
+        fs::set_permissions(place, fs::Permissions::from_mode(0o755)).unwrap();
+        // As it is where a config is named by a relative path.
+        let ours = run_from(folder.path().strip_prefix(&here).unwrap(), &["bot"]);
+        assert_eq!(ours.unwrap(), format!("{}\n", folder.path().display()).into_bytes());
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (gone, bot) = (folder.path().join("gone"), folder.path().join("bot"));
+        // As an editor on Windows writes it.
+        fs::write(&bot, "#!/bin/sh\r\necho\r\n").unwrap();
+        fs::set_permissions(&bot, fs::Permissions::from_mode(0o755)).unwrap();
+        let why = |folder: &Path, name| run_from(folder, &[name]).unwrap_err().to_string();
+        let told = why(&gone, "sh");
+        assert_eq!(
+            told,
+            format!("cannot start `sh`: there is no folder `{}` for it to run in", gone.display())
+        );
+        for name in ["./bot", "bot"] {
+            let told = why(folder.path(), name);
+            assert!(told.contains("what its first line (`#!`) names is not there"), "{told}");
+        }
     }
 
     #[test]

@@ -37,8 +37,13 @@ impl Reader<'_> {
     }
 
     fn read_json(self, answer: &str) -> Result<Handled, HandlerError> {
-        let said: Option<Said> = serde_json::from_str(answer).map_err(|error| unusable(&error))?;
-        let Said { reply, session } = said.unwrap_or_default();
+        let Said { reply, session } = match answer.as_bytes().first() {
+            // A list would be taken for the members in their order.
+            Some(b'{') => serde_json::from_str(answer).map_err(|error| unusable(&error))?,
+            _ => serde_json::from_str(answer)
+                .map_err(|error| unusable(&error))
+                .and_then(|other| nothing(&other))?,
+        };
         let replies = match reply {
             Value::Array(list) if list.len() > MAX_REPLIES => {
                 return Err(HandlerError(format!("the answer has more than {MAX_REPLIES} replies")));
@@ -106,6 +111,12 @@ impl Reader<'_> {
         };
         self.media.media_id(&MediaFile { kind, path: file }).map_err(HandlerError)
     }
+}
+
+/// What is no object: only `null` can be used.
+fn nothing(answer: &Value) -> Result<Said, HandlerError> {
+    let message = "the answer is not the JSON that it should be: no object with `reply` or `session`";
+    answer.is_null().then(Said::default).ok_or_else(|| HandlerError(message.to_owned()))
 }
 
 fn unusable(error: &serde_json::Error) -> HandlerError {
@@ -272,6 +283,17 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_an_object() {
+        for answer in [json!(["a"]), json!(["a", {"n": 1}]), json!([]), json!("a"), json!(5), json!(true)] {
+            let told = read(&answer).unwrap_err();
+            assert_eq!(
+                told,
+                "the answer is not the JSON that it should be: no object with `reply` or `session`"
+            );
+        }
+    }
+
+    #[test]
     fn several_replies_and_changes_of_the_session_come_together() {
         let handled = read(&json!({"reply": ["a", null, {"text": "b"}], "session": {"n": 1, "old": null}}));
         let handled = handled.unwrap();
@@ -291,7 +313,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_an_answer_is_told() {
         for (answer, told) in [
-            (json!("text"), "not the JSON that it should be: invalid type: string"),
+            (json!("text"), "not the JSON that it should be: no object"),
             (json!({"replay": "x"}), "unknown field `replay`, expected `reply` or `session`"),
             (json!({"reply": 7}), "not the JSON that it should be"),
             (json!({"reply": {"txt": "x"}}), "unknown variant `txt`, expected one of `text`, `image`"),

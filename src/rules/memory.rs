@@ -189,19 +189,19 @@ impl UserMemory {
         self.counts.retain(|_, count| now < count.until);
     }
 
-    /// Writes a value down.
+    /// Writes a value down; an empty text or `null` forgets it.
     ///
     /// # Errors
     ///
     /// If it is too large, or one too many.
     pub fn set(&mut self, name: &str, value: serde_json::Value) -> Result<(), SessionFull> {
-        let is_text_of = |value: &serde_json::Value| value.as_str().map_or(0, str::len);
-        if value.as_str() == Some("") {
+        if value.is_null() || value.as_str() == Some("") {
             self.values.remove(name);
             return Ok(());
         }
+        let length = value.as_str().map_or_else(|| value.to_string().len(), str::len).max(name.len());
         let is_new = !self.values.contains_key(name);
-        if is_text_of(&value) > MAX_VALUE_BYTES || is_new && self.values.len() >= MAX_VALUES {
+        if length > MAX_VALUE_BYTES || is_new && self.values.len() >= MAX_VALUES {
             return Err(SessionFull(name.to_owned()));
         }
         self.values.insert(name.to_owned(), value);
@@ -333,6 +333,20 @@ mod tests {
         assert!(user.set("long", "x".repeat(MAX_VALUE_BYTES + 1).into()).is_err());
         user.set("more", 1.into()).unwrap();
         assert_eq!((user.values.get("v1"), user.values.len()), (None, MAX_VALUES));
+        user.set("v2", serde_json::Value::Null).unwrap();
+        user.set("v2", serde_json::Value::Null).unwrap();
+        assert_eq!((user.values.get("v2"), user.values.len()), (None, MAX_VALUES - 1));
+    }
+
+    #[test]
+    fn what_is_no_text_has_the_same_bound() {
+        let mut user = UserMemory::default();
+        let list_of = |bytes: usize| serde_json::json!(["x".repeat(bytes)]);
+        user.set("list", list_of(MAX_VALUE_BYTES - 10)).unwrap();
+        assert!(user.set("list", list_of(MAX_VALUE_BYTES)).is_err());
+        assert!(user.set("object", serde_json::json!({"x".repeat(MAX_VALUE_BYTES): 1})).is_err());
+        assert!(user.set(&"x".repeat(MAX_VALUE_BYTES + 1), 1.into()).is_err());
+        assert_eq!(user.values.len(), 1);
     }
 
     #[test]

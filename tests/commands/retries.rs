@@ -48,6 +48,36 @@ fn who_is_held_is_asked_again_in_this_process_and_runs_once() {
     assert_eq!(told["attempts"][0]["outcome"], "answered", "{told}");
 }
 
+/// Those whose web server might answer for us.
+const HOLDING: [Door; 8] = [
+    Door::ApacheCgi,
+    Door::ApacheCgid,
+    Door::ApacheProxyFcgi,
+    Door::ApacheFcgid,
+    Door::NginxUnix,
+    Door::NginxFcgiwrap,
+    Door::LighttpdCgi,
+    Door::LighttpdFastcgi,
+];
+
+/// With the files that we ship: a web server that gives up first answers 504, and WeChat shows that as a fault.
+#[test]
+fn no_web_server_answers_for_who_is_held() {
+    let config = SLOW.replace("sleep 2", "sleep 7").replace("\"1s\"", "\"4.5s\"").replace(" >>runs", "");
+    let doors = Door::open_ones(HOLDING);
+    let sites: Vec<_> = doors.map(|door| Site::behind(door).with_config(&config).open()).collect();
+    let desk = Desk::with(&config);
+    thread::scope(|scope| {
+        for site in &sites {
+            scope.spawn(|| {
+                let url = format!("http://127.0.0.1:{}/weixin", site.port());
+                let ran = desk.run(["simulate", "--retries", "--url", &url, "慢"]);
+                ran.exits(0).prints(&["attempt 1: no answer; WeChat hung up at ", "phone    好了\n"]);
+            });
+        }
+    });
+}
+
 #[test]
 fn a_server_that_says_nothing_is_asked_three_times_and_the_user_sees_the_fault() {
     let mut kept = Vec::new();

@@ -414,3 +414,18 @@ fn a_worker_and_its_watchman_outlive_their_request_and_have_nothing_of_it() {
         assert_eq!(workshop.runs("slow"), 1, "{door:?}");
     });
 }
+
+/// As where WeChat's second attempt is lost on its way.
+#[test]
+fn what_was_finished_for_who_was_held_can_be_fetched_if_wechat_never_asks_again() {
+    let workshop = Workshop::open();
+    let rules = workshop.slow_rule("held", 7, "late = \"hold\"");
+    at_each(DOORS, |door| {
+        let fake = FakeWechat::start();
+        let site = open(door, &fake, "", &rules, "");
+        let (user, word) = (User::new("unasked", site.port()), format!("held{}", site.port()));
+        assert_eq!(site.receives(&wechat().pushes(WeChat::text_of(&user.name, &word))).text(), "success");
+        wait_until("the program ends", || workshop.count("ends", &word) > 0);
+        assert_eq!(user.fetches(), format!("答 {word}"), "{door:?}");
+    });
+}

@@ -42,6 +42,8 @@ pub(super) fn ask(
         heard.listen(&mut answer);
     } else {
         heard.completion(&ask::json(answer)?);
+        // It came whole, whether it says why the model stopped or not.
+        heard.is_done = true;
     }
     heard.into_spoken()
 }

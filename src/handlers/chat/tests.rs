@@ -402,6 +402,21 @@ fn an_endless_answer_ends() {
 }
 
 #[test]
+fn a_whole_answer_is_no_stream_that_was_cut() {
+    let says = |body: &'static str| {
+        let peer =
+            Peer::start(move |_, stream| answer(stream, "200 OK", "application/json", body.as_bytes()));
+        Bot::new(peer.url("")).says("oUser", "喂")
+    };
+    // Not every server says why its model stopped.
+    assert_eq!(says(r#"{"choices":[{"message":{"content":"你好"}}]}"#).unwrap(), "你好");
+    let told = says(r#"{"choices":[]}"#).unwrap_err();
+    assert!(told.ends_with("this is no answer of a chat completion"), "{told}");
+    let told = says(r#"{"choices":[{"message":{"content":null}}]}"#).unwrap_err();
+    assert!(told.ends_with("the answer is empty"), "{told}");
+}
+
+#[test]
 fn garbage_is_a_failure_and_no_panic() {
     for (content_type, body) in [
         ("text/event-stream", b"\xff\xfe\0data: \xff\n\n".as_slice()),
