@@ -1,7 +1,7 @@
 //! Joins the parts into one Official Account, from its config, and serves it; takes a changed config.
 
 mod api;
-pub(crate) mod detached;
+mod detached;
 mod pool;
 mod status;
 mod tools;
@@ -32,6 +32,7 @@ use crate::rules::Rule;
 use crate::wechat::message::Message;
 use api::ApiParts;
 pub use api::open_api;
+pub(crate) use detached::log_file as worker_log;
 use pool::Pool;
 use status::{About, AboutLog, StatusPage, not_found};
 use tools::Tools;

@@ -10,7 +10,7 @@ use super::message::Selectors;
 use super::push::WeChat;
 use super::retries::{InProcess, Patience, Server, WAITS};
 use super::{ConfigArg, Failure, print, print_line};
-use crate::account::{Account, Surroundings, detached};
+use crate::account::{Account, Surroundings, worker_log};
 use crate::config::load::{Service, Unusable};
 use crate::config::places::state_folder;
 use crate::config::{Config, SAMPLE, Thoroughness};
@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let now = SystemTime::now();
     let wechat = WeChat::new(&push, args.mode.map(Mode::from), &config.account, now)?;
-    let log = detached::log_file(&config, surroundings.state.as_deref()).map(|file| file.path);
+    let log = worker_log(&config, surroundings.state.as_deref()).map(|file| file.path);
     let before = log.as_deref().map_or(0, length);
     let account = Account::new(config, surroundings);
     let rule = wechat.ask(|message| account.met_rule(message, now));

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::decision::Decision;
 use super::order::{Answer, Order};
 use super::outbox::First;
-use super::{Desk, INSIST, words};
+use super::rescue::NO_ATTEMPT_AFTER;
+use super::{Desk, INSIST, seconds_since, words};
 use crate::store::{Claim, Store};
 use crate::wechat::reply::Reply;
 
@@ -66,18 +67,8 @@ impl Desk {
                     continue;
                 }
                 First::Uncertain | First::Pushed => Reply::text(&self.settings.waiting_text),
-                First::Promised(promised) => {
-                    let is_running = self.is_running(&*store, &promised)?;
-                    let instead = match Decision::of(&*store, &promised.message).map_err(words)? {
-                        // What lies here follows the answer, if anything does.
-                        Some(decision) if decision.is_awaited() && !decision.is_lost => Some(None),
-                        Some(decision) if decision.is_lost => Some(Some(&[] as &[Reply])),
-                        _ if is_running => None,
-                        // Who was at it has died, or said nothing.
-                        _ => Some(Some(promised.on_error.as_slice())),
-                    };
-                    if let Some(instead) = instead {
-                        outbox.end_promise(&promised.message, instead).map_err(words)?;
+                First::Promised { order: promised, is_held } => {
+                    if !self.is_awaited_still(&*store, &promised, is_held)? {
                         continue;
                     }
                     Reply::text(&self.settings.waiting_text)
@@ -85,6 +76,25 @@ impl Desk {
             };
             return Ok(Some(order.answer(Some(&reply))));
         }
+    }
+
+    /// Whether an answer that its user asks for is still to come. If not, he gets what there is instead.
+    fn is_awaited_still(&self, store: &dyn Store, promised: &Order, is_held: bool) -> Result<bool, String> {
+        // WeChat will ask again, and its user have it by that.
+        if is_held && seconds_since(promised.time) < NO_ATTEMPT_AFTER {
+            return Ok(true);
+        }
+        let (outbox, message) = (self.outbox(store, promised), &promised.message);
+        let is_running = self.is_running(store, promised)?;
+        let ended = match Decision::of(store, message).map_err(words)? {
+            Some(decision) if decision.is_lost => outbox.end_promise(message, Some(&[])),
+            // What lies here follows the answer, if anything does; or it is the answer, and nobody has heard it.
+            Some(decision) if decision.is_awaited() => outbox.end_promise(message, None),
+            _ if is_running => return Ok(true),
+            // Who was at it has died, or said nothing.
+            _ => outbox.end_promise(message, Some(promised.on_error.as_slice())),
+        };
+        ended.map(|()| false).map_err(words)
     }
 
     /// Notes that its user has what [`Desk::fetch`] has taken out for an order.

@@ -78,7 +78,8 @@ impl Desk {
             ours.clone().decide(store, &order.message)
         });
         let done = decided.and_then(|decision| {
-            self.board.serve(&order.message, &decision);
+            let is_heard = self.board.serve(&order.message, &decision) || is_told;
+            self.note_whether_heard(order, &decision, &pieces, is_heard)?;
             // Who has the first already, as the store was away when it was ready, is not to get it again.
             let is_told = is_told && ours.is_awaited() && !decision.is_awaited();
             let pieces = if is_told { rest } else { &pieces };
@@ -95,6 +96,29 @@ impl Desk {
                 target: "delivery", "{}: {why}; what was worked out is lost, but for what lies in the store", order.met
             );
         }
+    }
+
+    /// Notes whether somebody has heard what was decided: if WeChat was left to ask again and does not, it is fetched.
+    fn note_whether_heard(
+        &self,
+        order: &Order,
+        decision: &Decision,
+        pieces: &[Reply],
+        is_heard: bool,
+    ) -> Result<(), String> {
+        if !decision.is_awaited() || !matches!(order.late, Late::Auto | Late::Hold) {
+            return Ok(());
+        }
+        self.insist(&mut |store, _| {
+            let outbox = self.outbox(store, order);
+            if is_heard {
+                outbox.note_heard(&order.message)
+            } else if decision.is_owed || decision.is_lost {
+                Ok(())
+            } else {
+                outbox.fill_held(&order.message, pieces)
+            }
+        })
     }
 
     /// Delivers what is not the answer of attempts that wait, once it is decided. It lies in the outbox already if

@@ -237,7 +237,8 @@ impl Desk {
         let store = self.office.store()?;
         if let Some(decision) = Decision::of(&*store, &order.message).map_err(words)? {
             self.secure(&*store, order, &decision);
-            visitor.serve(&decision.again());
+            let is_heard = visitor.serve(&decision.clone().again());
+            self.note_heard(&*store, order, &decision, is_heard);
             return Ok(());
         }
         match store.claim(&order.message, holder, CLAIM, REPEATED_WITHIN).map_err(words)? {
@@ -257,8 +258,9 @@ impl Desk {
             // Decided just now, or so long ago that nothing is known of it.
             Claim::Answered { .. } => {
                 let decision = Decision::of(&*store, &order.message).map_err(words)?;
-                let nothing = || Decision::answered(order.answer(None));
-                visitor.serve(&decision.map_or_else(nothing, Decision::again));
+                let decision = decision.unwrap_or_else(|| Decision::answered(order.answer(None)));
+                let is_heard = visitor.serve(&decision.clone().again());
+                self.note_heard(&*store, order, &decision, is_heard);
             }
         }
         Ok(())
@@ -271,10 +273,21 @@ impl Desk {
         Board::add_visit(self, order, visitor, is_foreign);
         clerk::employ(self);
         // It may have ended between the two looks.
-        let decided =
-            self.office.store().and_then(|store| Decision::of(&*store, &order.message).map_err(words));
-        if let Ok(Some(decision)) = decided {
-            self.board.serve(&order.message, &decision.again());
+        let Ok(store) = self.office.store() else { return };
+        if let Ok(Some(decision)) = Decision::of(&*store, &order.message) {
+            let is_heard = self.board.serve(&order.message, &decision.clone().again());
+            self.note_heard(&*store, order, &decision, is_heard);
+        }
+    }
+
+    /// Notes that an attempt was answered what was worked out, if one before it was left without an answer: then nothing
+    /// waits for the user any more.
+    fn note_heard(&self, store: &dyn Store, order: &Order, decision: &Decision, is_heard: bool) {
+        if !is_heard || !decision.is_awaited() || !matches!(order.late, Late::Auto | Late::Hold) {
+            return;
+        }
+        if let Err(error) = self.outbox(store, order).note_heard(&order.message) {
+            log::error!(target: "delivery", kind = "heard"; "{error}; its user may fetch what he has");
         }
     }
 
@@ -338,10 +351,10 @@ impl Desk {
         let store = self.office.store()?;
         if let Some(decision) = Decision::of(&*store, &order.message).map_err(words)? {
             self.secure(&*store, order, &decision);
-            let is_fetched = decision.given_up == Some(Way::Fetch);
-            visitor.serve(&decision.again());
+            let is_heard = visitor.serve(&decision.clone().again());
+            self.note_heard(&*store, order, &decision, is_heard);
             // It may have been promised before that was decided.
-            if !is_fetched {
+            if decision.given_up != Some(Way::Fetch) {
                 self.outbox(&*store, order).withdraw(&order.message).map_err(words)?;
             }
             return Ok(());
@@ -357,6 +370,8 @@ impl Desk {
                 if let Err(error) = self.board.prolong(&*store, &order.message) {
                     log::error!(target: "delivery", kind = "clerk"; "{error}");
                 }
+                // It may be that it does not.
+                self.outbox(&*store, order).hold(order).map_err(words)?;
                 visitor.hold();
                 return Ok(());
             }

@@ -53,6 +53,9 @@ struct Entry {
     time: u64,
     /// It is still being worked out, or it is not decided yet whether what lies here follows an answer.
     promised: Option<Order>,
+    /// An attempt was left without an answer, and nobody has heard the answer since.
+    #[serde(default)]
+    is_held: bool,
     /// All that was worked out was put in, however much of it is left; not only what follows an answer.
     #[serde(default)]
     is_whole: bool,
@@ -98,8 +101,8 @@ pub(super) struct Piece {
 pub(super) enum First {
     /// This, taken out.
     Piece(Piece),
-    /// An answer that is still being worked out, or is not decided.
-    Promised(Box<Order>),
+    /// An answer that is still being worked out, or is not decided; held if WeChat was left to ask again for it.
+    Promised { order: Box<Order>, is_held: bool },
     /// It is not certain yet whether the user has the piece before.
     Uncertain,
     /// What is first here is being pushed.
@@ -126,6 +129,19 @@ impl<'s> Outbox<'s> {
                 return Change::None(());
             }
             record.entry_of(&order.message, self.time, self.end(now)).promised = Some(order.clone());
+            Change::Keep(())
+        })
+    }
+
+    /// Keeps the place for the answer to a message that one of WeChat's attempts is left without, as it will ask again.
+    pub(super) fn hold(&self, order: &Order) -> Result<(), StoreError> {
+        self.change(|record, now| {
+            if record.entries.iter().any(|entry| entry.message == order.message && entry.is_held) {
+                return Change::None(());
+            }
+            let entry = record.entry_of(&order.message, self.time, self.end(now));
+            entry.promised = Some(order.clone());
+            entry.is_held = true;
             Change::Keep(())
         })
     }
@@ -237,7 +253,11 @@ impl<'s> Outbox<'s> {
             if entry.pushed_until > LET_GO {
                 entry.pieces.clear();
             }
-            (entry.pushed_until, entry.promised) = (0, None);
+            entry.pushed_until = 0;
+            // An attempt that was left without an answer may still come for it.
+            if !entry.is_held {
+                entry.promised = None;
+            }
             Change::Keep(())
         })
     }
@@ -253,14 +273,48 @@ impl<'s> Outbox<'s> {
         })
     }
 
-    /// Takes back that a message has an answer to wait for; what has come meanwhile stays.
+    /// Takes back that a message has an answer to wait for, unless one of its attempts was left without; what has come
+    /// meanwhile stays.
     pub(super) fn withdraw(&self, message: &str) -> Result<(), StoreError> {
         self.change(|record, _| {
             let is_it = |entry: &&mut Entry| {
-                entry.message == message && entry.promised.is_some() && entry.pieces.is_empty()
+                entry.message == message
+                    && entry.promised.is_some()
+                    && entry.pieces.is_empty()
+                    && !entry.is_held
             };
             let Some(entry) = record.entries.iter_mut().find(is_it) else { return Change::None(()) };
             entry.promised = None;
+            Change::Keep(())
+        })
+    }
+
+    /// Puts all in that was worked out for a message of which an attempt was left without an answer, and that nobody has
+    /// heard so far.
+    pub(super) fn fill_held(&self, message: &str, pieces: &[Reply]) -> Result<(), StoreError> {
+        self.change(|record, now| {
+            let until = self.end(now);
+            let is_it = |entry: &&mut Entry| entry.message == message && entry.is_held;
+            let Some(entry) = record.entries.iter_mut().find(is_it) else { return Change::None(()) };
+            entry.pieces = pieces.iter().cloned().collect();
+            (entry.is_whole, entry.until) = (true, until);
+            Change::Keep(())
+        })
+    }
+
+    /// Notes that the answer to a message was heard: if one of its attempts was left without, only what follows it is still
+    /// to be fetched.
+    pub(super) fn note_heard(&self, message: &str) -> Result<(), StoreError> {
+        self.change(|record, _| {
+            let is_it = |entry: &&mut Entry| entry.message == message && entry.is_held;
+            let Some(entry) = record.entries.iter_mut().find(is_it) else { return Change::None(()) };
+            entry.is_held = false;
+            if entry.is_whole {
+                entry.pieces.pop_front();
+            }
+            if entry.is_whole || entry.pieces.is_empty() {
+                entry.promised = None;
+            }
             Change::Keep(())
         })
     }
@@ -271,7 +325,7 @@ impl<'s> Outbox<'s> {
         self.change(|record, _| {
             let is_it = |entry: &&mut Entry| entry.message == message && entry.promised.is_some();
             let Some(entry) = record.entries.iter_mut().find(is_it) else { return Change::None(()) };
-            entry.promised = None;
+            (entry.promised, entry.is_held) = (None, false);
             if let Some(instead) = instead
                 && !entry.is_whole
             {
@@ -360,8 +414,8 @@ impl<'s> Outbox<'s> {
             if now < first.pushed_until {
                 return Change::None(First::Pushed);
             }
-            if let Some(order) = &first.promised {
-                return Change::None(First::Promised(Box::new(order.clone())));
+            if let Some(order) = first.promised.clone().map(Box::new) {
+                return Change::None(First::Promised { order, is_held: first.is_held });
             }
             let Some(reply) = first.pieces.pop_front() else { return Change::None(First::Nothing) };
             let piece = Piece { reply, left: record.ready(), time: now };
@@ -425,6 +479,7 @@ impl Entry {
             message,
             time,
             promised: None,
+            is_held: false,
             is_whole: false,
             pieces: VecDeque::new(),
             until,
@@ -471,7 +526,9 @@ mod tests {
         match first {
             First::Piece(Piece { reply: Reply::Text { content }, left, .. }) => format!("{content} {left}"),
             First::Piece(_) => "another kind".into(),
-            First::Promised(order) => format!("promised {}", order.message),
+            First::Promised { order, is_held } => {
+                format!("{} {}", if is_held { "held" } else { "promised" }, order.message)
+            }
             First::Uncertain => "uncertain".into(),
             First::Pushed => "pushed".into(),
             First::Nothing => "nothing".into(),
@@ -514,6 +571,25 @@ mod tests {
         outbox.set("come", &[Reply::text("c")]).unwrap();
         outbox.end_promise("come", Some(&[Reply::text("too late")])).unwrap();
         assert_eq!((take_surely("m7").as_str(), take("m8").as_str()), ("c 0", "nothing"));
+        outbox.promise(&order("held")).unwrap();
+        outbox.hold(&order("held")).unwrap();
+        assert_eq!(take("m8"), "held held");
+        outbox.withdraw("held").unwrap();
+        assert_eq!(take("m8"), "held held");
+        outbox.note_heard("held").unwrap();
+        assert_eq!(take("m8"), "nothing");
+        // Nobody asks for this one again.
+        outbox.hold(&order("unasked")).unwrap();
+        outbox.fill_held("unasked", &[Reply::text("u1"), Reply::text("u2")]).unwrap();
+        outbox.end_push("unasked").unwrap();
+        assert_eq!(take("m8"), "held unasked");
+        outbox.end_promise("unasked", None).unwrap();
+        assert_eq!((take_surely("m8").as_str(), take_surely("m10").as_str()), ("u1 1", "u2 0"));
+        // And this one is asked for after all: what follows waits.
+        outbox.hold(&order("asked")).unwrap();
+        outbox.fill_held("asked", &[Reply::text("a1"), Reply::text("a2")]).unwrap();
+        outbox.note_heard("asked").unwrap();
+        assert_eq!((take_surely("m11").as_str(), take("m12").as_str()), ("a2 0", "nothing"));
         outbox.promise(&order("third")).unwrap();
         outbox.set("third", &[]).unwrap();
         assert_eq!(take("m9"), "nothing");

@@ -22,7 +22,7 @@ const LOOKERS: usize = 8;
 const SETTLING: Duration = Duration::from_secs(10 * 60);
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
 /// So long after a message, in seconds, WeChat asks no more for it.
-const NO_ATTEMPT_AFTER: u64 = 20;
+pub(super) const NO_ATTEMPT_AFTER: u64 = 20;
 
 impl Desk {
     /// Sees to it that nothing is to be pushed any more for a message, now that its process has ended, well or not. That

@@ -103,7 +103,16 @@ fn judge(
     let pushed = fake.timed_texts_to(&user.name);
     let mut seen = outcome.seen.clone();
     seen.extend(pushed.iter().map(|(_, text)| text.clone()));
-    let more = user.asks("继续");
+    let mut more = user.asks("继续");
+    if outcome.seen == [FAULT] {
+        // WeChat was left to ask again, and met nobody: what there is he may fetch.
+        let waits = user.fetches_within(PATIENCE);
+        more = if [FAILED, &format!("答 {word}")].contains(&&*waits) {
+            user.asks("继续")
+        } else {
+            Some(waits)
+        };
+    }
     let is_empty = more.as_deref() == Some(OTHERWISE);
     let was_killed = |from, until| kills.iter().any(|(begun, dead)| from < *dead && *begun < until);
     let is_hit = was_killed(outcome.span.0, outcome.span.1);
