@@ -424,8 +424,8 @@ impl Desk {
         let message = &visit.order.message;
         if let Some(decision) = Decision::of(&*store, message).map_err(words)? {
             self.secure(&*store, &visit.order, &decision);
-            let is_heard = self.board.serve(message, &decision.clone().again());
-            self.note_heard(&*store, &visit.order, &decision, is_heard);
+            self.note_heard(&*store, &visit.order, &decision, &*visit.visitor);
+            self.board.serve(message, &decision.again());
         }
         Ok(())
     }

@@ -237,8 +237,7 @@ impl Desk {
         let store = self.office.store()?;
         if let Some(decision) = Decision::of(&*store, &order.message).map_err(words)? {
             self.secure(&*store, order, &decision);
-            let is_heard = visitor.serve(&decision.clone().again());
-            self.note_heard(&*store, order, &decision, is_heard);
+            self.tell(&*store, order, decision, &**visitor);
             return Ok(());
         }
         match store.claim(&order.message, holder, CLAIM, REPEATED_WITHIN).map_err(words)? {
@@ -259,8 +258,7 @@ impl Desk {
             Claim::Answered { .. } => {
                 let decision = Decision::of(&*store, &order.message).map_err(words)?;
                 let decision = decision.unwrap_or_else(|| Decision::answered(order.answer(None)));
-                let is_heard = visitor.serve(&decision.clone().again());
-                self.note_heard(&*store, order, &decision, is_heard);
+                self.tell(&*store, order, decision, &**visitor);
             }
         }
         Ok(())
@@ -275,15 +273,21 @@ impl Desk {
         // It may have ended between the two looks.
         let Ok(store) = self.office.store() else { return };
         if let Ok(Some(decision)) = Decision::of(&*store, &order.message) {
-            let is_heard = self.board.serve(&order.message, &decision.clone().again());
-            self.note_heard(&*store, order, &decision, is_heard);
+            self.note_heard(&*store, order, &decision, &**visitor);
+            self.board.serve(&order.message, &decision.again());
         }
     }
 
-    /// Notes that an attempt was answered what was worked out, if one before it was left without an answer: then nothing
-    /// waits for the user any more.
-    fn note_heard(&self, store: &dyn Store, order: &Order, decision: &Decision, is_heard: bool) {
-        if !is_heard || !decision.is_awaited() || !matches!(order.late, Late::Auto | Late::Hold) {
+    /// Answers an attempt what was decided before.
+    fn tell(&self, store: &dyn Store, order: &Order, decision: Decision, visitor: &dyn Visitor) {
+        self.note_heard(store, order, &decision, visitor);
+        visitor.serve(&decision.again());
+    }
+
+    /// Notes that an attempt is answered what was worked out, if one before it was left without an answer: then nothing waits
+    /// for the user any more. It is noted before it is answered: a web server may end this process then.
+    fn note_heard(&self, store: &dyn Store, order: &Order, decision: &Decision, visitor: &dyn Visitor) {
+        if visitor.is_served() || !decision.is_awaited() || !matches!(order.late, Late::Auto | Late::Hold) {
             return;
         }
         if let Err(error) = self.outbox(store, order).note_heard(&order.message) {
@@ -351,10 +355,10 @@ impl Desk {
         let store = self.office.store()?;
         if let Some(decision) = Decision::of(&*store, &order.message).map_err(words)? {
             self.secure(&*store, order, &decision);
-            let is_heard = visitor.serve(&decision.clone().again());
-            self.note_heard(&*store, order, &decision, is_heard);
+            let is_fetched = decision.given_up == Some(Way::Fetch);
+            self.tell(&*store, order, decision, visitor);
             // It may have been promised before that was decided.
-            if decision.given_up != Some(Way::Fetch) {
+            if !is_fetched {
                 self.outbox(&*store, order).withdraw(&order.message).map_err(words)?;
             }
             return Ok(());
