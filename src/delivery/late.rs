@@ -53,7 +53,8 @@ impl Desk {
         } else {
             let is_owed = !rest.is_empty() && self.can_push(order);
             let left = if is_owed { 0 } else { rest.len() };
-            Decision { is_owed, ..Decision::answered(answer(left)) }
+            let is_followed = !rest.is_empty();
+            Decision { is_owed, is_followed, ..Decision::answered(answer(left)) }
         };
         let (mut is_told, mut is_kept) = (false, false);
         let decided = self.insist(&mut |store, is_again| {
