@@ -76,6 +76,14 @@ impl Desk {
                     ours.answer = answer(ready);
                 }
             }
+            // Who dies as soon as it is decided leaves it to who was held.
+            if !is_told
+                && !ours.is_owed
+                && may_be_held(&ours, order)
+                && Decision::of(store, &order.message)?.is_none()
+            {
+                self.outbox(store, order).fill_held(&order.message, &pieces)?;
+            }
             ours.clone().decide(store, &order.message)
         });
         let done = decided.and_then(|decision| {
@@ -107,7 +115,7 @@ impl Desk {
         pieces: &[Reply],
         is_heard: bool,
     ) -> Result<(), String> {
-        if !decision.is_awaited() || !matches!(order.late, Late::Auto | Late::Hold) {
+        if !may_be_held(decision, order) {
             return Ok(());
         }
         self.insist(&mut |store, _| {
@@ -377,4 +385,9 @@ impl Desk {
         }
         pieces
     }
+}
+
+/// Whether an attempt of a message may have been left without the answer that is decided.
+fn may_be_held(decision: &Decision, order: &Order) -> bool {
+    decision.is_awaited() && matches!(order.late, Late::Auto | Late::Hold)
 }
