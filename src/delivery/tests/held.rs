@@ -198,3 +198,181 @@ fn who_is_owed_something_undecided_is_told_also_where_nobody_looked_before_the_c
         assert_eq!(pushes.try_iter().collect::<Vec<_>>(), [said]);
     }
 }
+
+#[test]
+fn what_was_answered_as_failed_at_the_last_moment_waits_in_its_order_where_another_attempt_was_held() {
+    for replies in [["1"].as_slice(), &["1", "2"]] {
+        let (office, _) = Stub::office(false);
+        let (desk, order) = (desk(&office), past("m", Late::Hold));
+        let store = office.shaky();
+        store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+        Outbox::of(&*store, "o1", LONG).hold(&order).unwrap();
+        let visitor = super::late::refused(&desk, &order);
+        Board::add_visit(&desk, &Arc::new(order.clone()), &visitor, false);
+        desk.finish(&order, ME, replies.iter().copied().map(Reply::text).collect());
+        let said = ["ask", "ask again", "ask at last"].map(|asks| fetched(&desk, asks));
+        let said: Vec<_> = said.iter().flatten().map(|piece| &piece[..1]).collect();
+        assert_eq!(said, replies);
+    }
+}
+
+/// Each single step of the store fails once, before it is done or after.
+#[test]
+fn a_store_that_fails_once_at_any_step_loses_and_repeats_nothing_of_who_is_held() {
+    for replies in [["1"].as_slice(), &["1", "2"]] {
+        for (is_asked_again, at) in [false, true].into_iter().flat_map(|it| (0..40).map(move |at| (it, at))) {
+            let (office, _) = Stub::office(false);
+            let (desk, order) = (desk(&office), past("m", Late::Hold));
+            office.shaky().claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+            Outbox::of(&*office.shaky(), "o1", LONG).hold(&order).unwrap();
+            let sound = office.shaky();
+            let inside = Sqlite::new(office.folder.path().join("1.db"), Journal::Wal, LONG, "wx1");
+            let steps = Mutex::new(0);
+            *office.store.lock().unwrap() = Arc::new(Hooked::new(inside, move |_| {
+                let mut steps = steps.lock().unwrap();
+                *steps += 1;
+                if *steps == at + 1 { Err(Hooked::refusal()) } else { Ok(()) }
+            }));
+            desk.finish(&order, ME, replies.iter().copied().map(Reply::text).collect());
+            let mut had = Vec::new();
+            if is_asked_again {
+                let (visitor, answers) = Caller::waiting(LONG);
+                desk.attend(order.clone(), &visitor, handler("never").0);
+                let answer = answers.recv_timeout(LONG).unwrap();
+                assert!(answer.contains("CDATA[1"), "{at}: {answer}");
+                had.push("1".to_owned());
+            }
+            *office.store.lock().unwrap() = sound;
+            had.extend(
+                ["ask", "ask again", "at last"]
+                    .iter()
+                    .filter_map(|asks| fetched(&desk, asks))
+                    .map(|it| it[..1].to_owned()),
+            );
+            assert_eq!(had, replies, "asked again: {is_asked_again}, step {at}");
+        }
+    }
+}
+
+/// Has a process finish a message that is killed before its step of this number.
+fn finish_until(office: &Stub, order: &Order, replies: &[&str], last: usize) {
+    let (beside, _) = office.beside();
+    let inside = Sqlite::new(office.folder.path().join("1.db"), Journal::Wal, LONG, "wx1");
+    let steps = Mutex::new(0);
+    *beside.store.lock().unwrap() = Arc::new(Hooked::new(inside, move |_| {
+        let mut steps = steps.lock().unwrap_or_else(PoisonError::into_inner);
+        *steps += 1;
+        assert!(*steps <= last, "killed");
+        Ok(())
+    }));
+    let pieces = replies.iter().copied().map(Reply::text).collect();
+    let (desk, order) = (desk(&beside), order.clone());
+    let _ = thread::spawn(move || desk.finish(&order, ME, pieces)).join();
+}
+
+#[test]
+fn who_is_killed_at_any_step_leaves_an_answer_or_a_failure() {
+    for (late, is_held, is_given_up) in
+        [(Late::Hold, true, false), (Late::Fetch, false, false), (Late::Fetch, false, true)]
+    {
+        for replies in [["1"].as_slice(), &["1", "2"]] {
+            for (is_asked_again, last) in
+                [false, true].into_iter().flat_map(|it| (0..24).map(move |at| (it, at)))
+            {
+                let (office, _) = Stub::office(false);
+                let (desk, order) = (desk(&office), past("m", late));
+                let store = office.shaky();
+                store.claim("m", ME, Duration::from_millis(1), REPEATED_WITHIN).unwrap();
+                let outbox = Outbox::of(&*store, "o1", LONG);
+                if is_held {
+                    outbox.hold(&order).unwrap();
+                }
+                if is_given_up {
+                    outbox.promise(&order).unwrap();
+                    let waiting = order.answer(Some(&Reply::text("W")));
+                    Decision::given_up(waiting, Way::Fetch).decide(&*store, "m").unwrap();
+                }
+                finish_until(&office, &order, replies, last);
+                let began = Instant::now();
+                while matches!(store.look("m").unwrap(), Some(Claim::Running { .. }))
+                    && began.elapsed() < LONG
+                {
+                    thread::yield_now();
+                }
+                let mut had = Vec::new();
+                if is_asked_again || late == Late::Fetch && !is_given_up {
+                    let (visitor, answers) = Caller::waiting(LONG);
+                    desk.attend(order.clone(), &visitor, handler("never").0);
+                    let answer = answers.recv_timeout(LONG).unwrap();
+                    let (_, answer) = answer.split_once("<Content><![CDATA[").unwrap();
+                    had.push(answer[..1].to_owned());
+                }
+                had.retain(|it| it != "W");
+                let asked = ["ask", "ask again", "at last"];
+                had.extend(asked.iter().filter_map(|asks| fetched(&desk, asks)).map(|it| it[..1].to_owned()));
+                assert!(
+                    had == replies || had == ["s"],
+                    "{had:?} {late:?}, given up: {is_given_up}, {replies:?}, asked again: {is_asked_again}, step {last}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn who_is_killed_at_any_step_of_a_push_leaves_an_answer_or_a_failure() {
+    for (is_given_up, is_forgotten) in [(true, false), (false, false), (true, true), (false, true)] {
+        for last in 0..40 {
+            let (office, pushes) = Stub::office(true);
+            let (desk, order) = (desk(&office), past("m", Late::Push));
+            let store = office.shaky();
+            store.claim("m", ME, LONG, REPEATED_WITHIN).unwrap();
+            if is_given_up {
+                Owed::of(&*store, LONG).add(&order).unwrap();
+                Decision::given_up(order.answer(None), Way::Push).decide(&*store, "m").unwrap();
+            }
+            let (beside, their_pushes) = office.beside();
+            let inside = Sqlite::new(office.folder.path().join("1.db"), Journal::Wal, LONG, "wx1");
+            let steps = Mutex::new(0);
+            *beside.store.lock().unwrap() = Arc::new(Hooked::new(inside, move |_| {
+                let mut steps = steps.lock().unwrap_or_else(PoisonError::into_inner);
+                *steps += 1;
+                assert!(*steps <= last, "killed");
+                Ok(())
+            }));
+            let (theirs, at_work) = (self::desk(&beside), order.clone());
+            let (visitor, answers) = Caller::waiting(LONG);
+            if !is_given_up {
+                Board::add_visit(&theirs, &Arc::new(order.clone()), &visitor, false);
+            }
+            let _ = thread::spawn(move || theirs.finish(&at_work, ME, ["1", "2"].map(Reply::text).to_vec()))
+                .join();
+            // Its claim ends, at once or long before anybody looks.
+            let dead = rusqlite::Connection::open(office.folder.path().join("1.db")).unwrap();
+            let end = if is_forgotten { "DELETE FROM claim" } else { "UPDATE claim SET alive_until = 0" };
+            dead.execute(end, []).unwrap();
+            let first = |xml: String| xml.split_once("<Content><![CDATA[").map(|(_, it)| it[..1].to_owned());
+            let mut had: Vec<_> = answers.try_iter().filter_map(first).collect();
+            had.extend(their_pushes.try_iter().map(|it| it[4..5].to_owned()));
+            if had.is_empty() && !is_given_up && !is_forgotten {
+                let (visitor, answers) = Caller::waiting(LONG);
+                desk.attend(order.clone(), &visitor, handler("never").0);
+                had.extend(first(answers.recv_timeout(LONG).unwrap()));
+            }
+            desk.look_after_late().unwrap();
+            desk.look_after_late().unwrap();
+            had.extend(pushes.try_iter().map(|it| it[4..5].to_owned()));
+            had.extend(
+                ["ask", "again"].iter().filter_map(|asks| fetched(&desk, asks)).map(|it| it[..1].to_owned()),
+            );
+            // It may have been killed when WeChat had taken a piece.
+            had.dedup();
+            // Before it was listed there was nothing yet, and nobody asks again.
+            let is_nothing = !is_given_up && is_forgotten && last < 4 && had.is_empty();
+            assert!(
+                had == ["1", "2"] || had == ["s"] || is_nothing,
+                "{had:?} given up: {is_given_up}, forgotten: {is_forgotten}, step {last}"
+            );
+        }
+    }
+}
