@@ -26,12 +26,15 @@ pub struct Decision {
     /// Who worked it out has died: nothing follows this answer.
     #[serde(default)]
     pub(super) is_lost: bool,
+    /// More replies follow the answer, and may wait in the outbox.
+    #[serde(default)]
+    pub(super) is_followed: bool,
 }
 
 impl Decision {
     /// That a message is answered this, and that is all.
     pub(super) fn answered(answer: Answer) -> Self {
-        Self { answer, given_up: None, is_owed: false, is_lost: false }
+        Self { answer, given_up: None, is_owed: false, is_lost: false, is_followed: false }
     }
 
     /// That a message is answered this, as who worked it out has died.
@@ -73,7 +76,7 @@ impl Decision {
     }
 
     fn life(&self) -> std::time::Duration {
-        if self.given_up.is_some() || self.is_owed { DECISION } else { REPEATED_WITHIN }
+        if self.given_up.is_some() || self.is_owed || self.is_followed { DECISION } else { REPEATED_WITHIN }
     }
 
     /// Whether it is the answer of attempts that wait, and not what they are told meanwhile.

@@ -88,6 +88,8 @@ impl Desk {
         let is_running = self.is_running(store, promised)?;
         let ended = match Decision::of(store, message).map_err(words)? {
             Some(decision) if decision.is_lost => outbox.end_promise(message, Some(&[])),
+            // It is just being noted whether somebody has heard it.
+            Some(decision) if decision.is_awaited() && is_held && is_running => return Ok(true),
             // What lies here follows the answer, if anything does; or it is the answer, and nobody has heard it.
             Some(decision) if decision.is_awaited() => outbox.end_promise(message, None),
             _ if is_running => return Ok(true),

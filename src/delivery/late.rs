@@ -53,7 +53,8 @@ impl Desk {
         } else {
             let is_owed = !rest.is_empty() && self.can_push(order);
             let left = if is_owed { 0 } else { rest.len() };
-            Decision { is_owed, ..Decision::answered(answer(left)) }
+            let is_followed = !rest.is_empty();
+            Decision { is_owed, is_followed, ..Decision::answered(answer(left)) }
         };
         let (mut is_told, mut is_kept) = (false, false);
         let decided = self.insist(&mut |store, is_again| {
@@ -74,6 +75,14 @@ impl Desk {
                     // What waits of other messages counts too: he is given it by the same word.
                     ours.answer = answer(ready);
                 }
+            }
+            // Who dies as soon as it is decided leaves it to who was held.
+            if !is_told
+                && !ours.is_owed
+                && may_be_held(&ours, order)
+                && Decision::of(store, &order.message)?.is_none()
+            {
+                self.outbox(store, order).fill_held(&order.message, &pieces)?;
             }
             ours.clone().decide(store, &order.message)
         });
@@ -106,7 +115,7 @@ impl Desk {
         pieces: &[Reply],
         is_heard: bool,
     ) -> Result<(), String> {
-        if !decision.is_awaited() || !matches!(order.late, Late::Auto | Late::Hold) {
+        if !may_be_held(decision, order) {
             return Ok(());
         }
         self.insist(&mut |store, _| {
@@ -376,4 +385,9 @@ impl Desk {
         }
         pieces
     }
+}
+
+/// Whether an attempt of a message may have been left without the answer that is decided.
+fn may_be_held(decision: &Decision, order: &Order) -> bool {
+    decision.is_awaited() && matches!(order.late, Late::Auto | Late::Hold)
 }

@@ -290,8 +290,10 @@ impl Desk {
         if visitor.is_served() || !decision.is_awaited() || !matches!(order.late, Late::Auto | Late::Hold) {
             return;
         }
-        if let Err(error) = self.outbox(store, order).note_heard(&order.message) {
+        for pause in PAUSES {
+            let Err(error) = self.outbox(store, order).note_heard(&order.message) else { return };
             log::error!(target: "delivery", kind = "heard"; "{error}; its user may fetch what he has");
+            thread::sleep(pause);
         }
     }
 
@@ -375,8 +377,14 @@ impl Desk {
                     log::error!(target: "delivery", kind = "clerk"; "{error}");
                 }
                 // It may be that it does not.
-                self.outbox(&*store, order).hold(order).map_err(words)?;
+                let outbox = self.outbox(&*store, order);
+                outbox.hold(order).map_err(words)?;
                 visitor.hold();
+                // It may have been decided since it was asked, and answered: then there is nothing to wait for.
+                let decision = Decision::of(&*store, &order.message).map_err(words)?;
+                if visitor.is_served() && decision.is_some_and(|decision| decision.is_awaited()) {
+                    outbox.end_promise(&order.message, None).map_err(words)?;
+                }
                 return Ok(());
             }
             _ => Way::Fetch,

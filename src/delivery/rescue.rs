@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::clerk::Keeps;
-use super::decision::{Decision, Way, is_owed};
+use super::decision::{Decision, Way};
 use super::late::Right;
 use super::order::Order;
 use super::{CLAIM, Desk, seconds_since, words};
@@ -93,9 +93,19 @@ impl Desk {
         match store.look(&order.message).map_err(words)? {
             Some(Claim::Running { .. }) => Ok(()),
             Some(Claim::Lost { .. }) => self.look_after_lost(store, order, holder),
-            // Its process has not been heard of for so long that the claim was forgotten, as when the machine was off.
-            _ if is_owed(store, order).map_err(words)? => self.look_after_lost(store, order, holder),
-            _ => self.strike_off(store, order),
+            claim => {
+                // Its process has not been heard of for so long that the claim was forgotten, as when the machine was off.
+                let is_owed = match Decision::of(store, &order.message).map_err(words)? {
+                    Some(decision) => decision.is_owed,
+                    // It was killed before it could decide.
+                    None => claim.is_none(),
+                };
+                if is_owed {
+                    self.look_after_lost(store, order, holder)
+                } else {
+                    self.strike_off(store, order)
+                }
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 mod attend;
+mod held;
 mod late;
 mod rescue;
 mod worker;

@@ -60,7 +60,7 @@ fn a_text_that_others_follow_leaves_room_to_say_so() {
 }
 
 /// An attempt whose last moment is that in which it is to be answered.
-fn refused(desk: &Arc<Desk>, order: &Order) -> Arc<dyn Visitor> {
+pub(super) fn refused(desk: &Arc<Desk>, order: &Order) -> Arc<dyn Visitor> {
     let (desk, order) = (Arc::clone(desk), order.clone());
     acting(LONG, move || {
         desk.refuse(&order, || Some(()));
