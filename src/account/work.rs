@@ -14,6 +14,7 @@ use super::tools::Tools;
 use super::visit::Visit;
 use super::worker::Assignment;
 use crate::callback::{Means, Pending, Terms, met_rule};
+use crate::chance::random;
 use crate::config::DeliverySettings;
 use crate::config::load::Service;
 use crate::delivery::{Answer, Desk, Office, Order, Start, Visitor};
@@ -274,13 +275,14 @@ impl Means for WorkMeans {
     }
 
     fn fetch(&self, order: &Order) -> Result<Option<Answer>, String> {
-        let piece = self.work.desk.fetch(order, self.until)?;
+        let attempt = random().map(u64::from_ne_bytes).map_err(|error| error.to_string())?;
+        let piece = self.work.desk.fetch(order, attempt, self.until)?;
         if piece.is_some() {
             if self.claim() {
                 self.work.confirm(order, self.until);
             } else {
                 // Its user was told something else.
-                self.work.desk.put_back(order);
+                self.work.desk.put_back(order, attempt);
             }
         }
         Ok(piece)

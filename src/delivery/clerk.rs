@@ -424,8 +424,7 @@ impl Desk {
         let message = &visit.order.message;
         if let Some(decision) = Decision::of(&*store, message).map_err(words)? {
             self.secure(&*store, &visit.order, &decision);
-            self.note_heard(&*store, &visit.order, &decision, &*visit.visitor);
-            self.board.serve(message, &decision.again());
+            self.tell(&*store, &visit.order, decision, &*visit.visitor);
         }
         Ok(())
     }

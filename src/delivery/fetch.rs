@@ -20,38 +20,51 @@ const UNCERTAIN: Duration = Duration::from_millis(50);
 /// all threads from others.
 const MAX_PUSHED: Duration = Duration::from_secs(1);
 
-/// What is to be put back as soon as the store is there again, and until when that is tried.
+/// What is to be put back as soon as the store is there again.
 #[derive(Debug, Default)]
-pub(super) struct Returns(Mutex<Vec<(Order, Instant)>>);
+pub(super) struct Returns(Mutex<Vec<Return>>);
+
+#[derive(Debug, Clone)]
+struct Return {
+    order: Order,
+    attempt: u64,
+    /// Until when that is tried.
+    until: Instant,
+}
 
 impl Returns {
-    fn lock(&self) -> MutexGuard<'_, Vec<(Order, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Return>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Desk {
     /// The piece of his outbox that a user asks for by `message`; `None` if there is nothing. It is to be confirmed or put
-    /// back; whether the one before it was, is waited for until the point in time `until`.
+    /// back by the same `attempt`; whether the one before it was, is waited for until the point in time `until`.
     ///
     /// # Errors
     ///
     /// In words for the log, if it cannot be found out.
-    pub fn fetch(self: &Arc<Self>, order: &Order, until: Instant) -> Result<Option<Answer>, String> {
-        let fetched = self.try_fetch(order, until);
+    pub fn fetch(
+        self: &Arc<Self>,
+        order: &Order,
+        attempt: u64,
+        until: Instant,
+    ) -> Result<Option<Answer>, String> {
+        let fetched = self.try_fetch(order, attempt, until);
         if fetched.is_err() {
             // The store may have taken it out, and failed to say so.
-            self.put_back(order);
+            self.put_back(order, attempt);
         }
         fetched
     }
 
-    fn try_fetch(&self, order: &Order, until: Instant) -> Result<Option<Answer>, String> {
+    fn try_fetch(&self, order: &Order, attempt: u64, until: Instant) -> Result<Option<Answer>, String> {
         let store = self.office.store()?;
         let outbox = self.outbox(&*store, order);
         let pushed_until = until.min(Instant::now() + MAX_PUSHED);
         loop {
-            let reply = match outbox.take(&order.message).map_err(words)? {
+            let reply = match outbox.take(&order.message, attempt).map_err(words)? {
                 First::Nothing => return Ok(None),
                 First::Piece(piece) => {
                     let reply = self.with_notice(piece.reply, piece.left);
@@ -107,12 +120,13 @@ impl Desk {
         }
     }
 
-    /// Puts back what [`Desk::fetch`] has taken out for an order, now or when the store is there again: its user did not get it.
-    pub fn put_back(self: &Arc<Self>, order: &Order) {
-        let Err(why) = self.try_put_back(order) else { return };
+    /// Puts back what [`Desk::fetch`] has taken out for an order by this attempt, now or when the store is there again: its user
+    /// did not get it.
+    pub fn put_back(self: &Arc<Self>, order: &Order, attempt: u64) {
+        let Err(why) = self.try_put_back(order, attempt) else { return };
         log::error!(target: "delivery", kind = "put back"; "{why}; tried again");
         let mut returns = self.returns.lock();
-        returns.push((order.clone(), Instant::now() + INSIST));
+        returns.push(Return { order: order.clone(), attempt, until: Instant::now() + INSIST });
         // Who has put the first one here is at it.
         if returns.len() == 1 {
             let desk = Arc::clone(self);
@@ -125,23 +139,20 @@ impl Desk {
     fn put_all_back(&self) {
         loop {
             thread::sleep(UNCERTAIN);
-            let orders: Vec<_> = self.returns.lock().iter().map(|(order, _)| order.clone()).collect();
-            let done: HashSet<_> = orders.iter().map_while(|order| self.put_back_if_there(order)).collect();
+            let left = self.returns.lock().clone();
+            let is_back = |it: &&Return| self.try_put_back(&it.order, it.attempt).is_ok();
+            let done: HashSet<_> = left.iter().take_while(is_back).map(|it| it.attempt).collect();
             let mut returns = self.returns.lock();
-            returns.retain(|(order, until)| !done.contains(&order.message) && Instant::now() < *until);
+            returns.retain(|it| !done.contains(&it.attempt) && Instant::now() < it.until);
             if returns.is_empty() {
                 return;
             }
         }
     }
 
-    fn put_back_if_there(&self, order: &Order) -> Option<String> {
-        self.try_put_back(order).ok().map(|()| order.message.clone())
-    }
-
-    fn try_put_back(&self, order: &Order) -> Result<(), String> {
+    fn try_put_back(&self, order: &Order, attempt: u64) -> Result<(), String> {
         let store = self.office.store()?;
-        self.outbox(&*store, order).put_back(&order.message).map_err(words)
+        self.outbox(&*store, order).put_back(&order.message, attempt).map_err(words)
     }
 
     fn is_running(&self, store: &dyn Store, order: &Order) -> Result<bool, String> {

@@ -121,7 +121,7 @@ impl Desk {
         self.insist(&mut |store, _| {
             let outbox = self.outbox(store, order);
             if is_heard {
-                outbox.note_heard(&order.message)
+                outbox.note_heard(&order.message).map(drop)
             } else if decision.is_owed || decision.is_lost {
                 Ok(())
             } else {

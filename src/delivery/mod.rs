@@ -273,28 +273,44 @@ impl Desk {
         // It may have ended between the two looks.
         let Ok(store) = self.office.store() else { return };
         if let Ok(Some(decision)) = Decision::of(&*store, &order.message) {
-            self.note_heard(&*store, order, &decision, &**visitor);
-            self.board.serve(&order.message, &decision.again());
+            self.tell(&*store, order, decision, &**visitor);
         }
     }
 
     /// Answers an attempt what was decided before.
     fn tell(&self, store: &dyn Store, order: &Order, decision: Decision, visitor: &dyn Visitor) {
-        self.note_heard(store, order, &decision, visitor);
-        visitor.serve(&decision.again());
+        let noted = self.note_heard(store, order, &decision, visitor);
+        let is_heard = visitor.serve(&decision.clone().again());
+        // The others that wait here.
+        let is_heard = self.board.serve(&order.message, &decision.again()) || is_heard;
+        let Some(answer) = noted.filter(|_| !is_heard) else { return };
+        if let Err(error) = self.outbox(store, order).note_unheard(order, &answer) {
+            log::error!(target: "delivery", "{}: {error}; its user has not heard what was worked out", order.met);
+        }
     }
 
     /// Notes that an attempt is answered what was worked out, if one before it was left without an answer: then nothing waits
-    /// for the user any more. It is noted before it is answered: a web server may end this process then.
-    fn note_heard(&self, store: &dyn Store, order: &Order, decision: &Decision, visitor: &dyn Visitor) {
+    /// for the user any more. Gives what did. It is noted before it is answered: a web server may end this process then.
+    fn note_heard(
+        &self,
+        store: &dyn Store,
+        order: &Order,
+        decision: &Decision,
+        visitor: &dyn Visitor,
+    ) -> Option<Reply> {
         if visitor.is_served() || !decision.is_awaited() || !matches!(order.late, Late::Auto | Late::Hold) {
-            return;
+            return None;
         }
         for pause in PAUSES {
-            let Err(error) = self.outbox(store, order).note_heard(&order.message) else { return };
-            log::error!(target: "delivery", kind = "heard"; "{error}; its user may fetch what he has");
+            match self.outbox(store, order).note_heard(&order.message) {
+                Ok(answer) => return answer,
+                Err(error) => {
+                    log::error!(target: "delivery", kind = "heard"; "{error}; its user may fetch what he has");
+                }
+            }
             thread::sleep(pause);
         }
+        None
     }
 
     /// Has a message worked out that is ours.

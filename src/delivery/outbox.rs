@@ -77,13 +77,8 @@ struct Given {
     time: u64,
     /// Its user has it, or WeChat will ask for it again.
     is_certain: bool,
-    /// So many attempts of the message were given it, and did not put it back.
-    #[serde(default = "one")]
-    hands: usize,
-}
-
-fn one() -> usize {
-    1
+    /// The attempts of the message that were given it, and did not put it back.
+    hands: Vec<u64>,
 }
 
 /// A piece of an outbox.
@@ -304,17 +299,28 @@ impl<'s> Outbox<'s> {
 
     /// Notes that the answer to a message was heard: if one of its attempts was left without, only what follows it is still
     /// to be fetched.
-    pub(super) fn note_heard(&self, message: &str) -> Result<(), StoreError> {
+    /// Gives that answer, if it was here.
+    pub(super) fn note_heard(&self, message: &str) -> Result<Option<Reply>, StoreError> {
         self.change(|record, _| {
             let is_it = |entry: &&mut Entry| entry.message == message && entry.is_held;
-            let Some(entry) = record.entries.iter_mut().find(is_it) else { return Change::None(()) };
+            let Some(entry) = record.entries.iter_mut().find(is_it) else { return Change::None(None) };
             entry.is_held = false;
-            if entry.is_whole {
-                entry.pieces.pop_front();
-            }
+            let answer = if entry.is_whole { entry.pieces.pop_front() } else { None };
             if entry.is_whole || entry.pieces.is_empty() {
                 entry.promised = None;
             }
+            Change::Keep(answer)
+        })
+    }
+
+    /// Takes back that the answer to a message was heard: it waits in front of what follows it.
+    pub(super) fn note_unheard(&self, order: &Order, answer: &Reply) -> Result<(), StoreError> {
+        self.change(|record, now| {
+            let entry = record.entry_of(&order.message, self.time, self.end(now));
+            if !entry.is_held {
+                entry.pieces.push_front(answer.clone());
+            }
+            (entry.is_held, entry.is_whole, entry.promised) = (true, true, Some(order.clone()));
             Change::Keep(())
         })
     }
@@ -346,14 +352,16 @@ impl<'s> Outbox<'s> {
 
     /// Puts the piece back in its place that a message has taken out: its user did not get it by one of its attempts, and has
     /// not got it by another one.
-    pub(super) fn put_back(&self, message: &str) -> Result<(), StoreError> {
+    pub(super) fn put_back(&self, message: &str, attempt: u64) -> Result<(), StoreError> {
         self.change(|record, now| {
-            let is_it = |given: &Given| given.message == message && !given.is_certain;
+            let is_it = |given: &Given| {
+                given.message == message && !given.is_certain && given.hands.contains(&attempt)
+            };
             let Some(place) = record.given.iter().position(is_it) else { return Change::None(()) };
             if let Some(given) = record.given.get_mut(place)
-                && given.hands > 1
+                && given.hands.len() > 1
             {
-                given.hands -= 1;
+                given.hands.retain(|other| *other != attempt);
                 return Change::Keep(());
             }
             let given = record.given.remove(place);
@@ -392,16 +400,16 @@ impl<'s> Outbox<'s> {
         })
     }
 
-    /// Takes the first piece out on behalf of `message`, until that is confirmed or it is put back; the same message that
+    /// Takes the first piece out on behalf of `message`, by one of its attempts, until that is confirmed or it is put back; the same message that
     /// asks again gets the same piece.
-    pub(super) fn take(&self, message: &str) -> Result<First, StoreError> {
+    pub(super) fn take(&self, message: &str, attempt: u64) -> Result<First, StoreError> {
         self.change(|record, now| {
             if let Some(given) = record.given.iter_mut().find(|given| given.message == message) {
                 let piece = First::Piece(given.piece.clone());
                 if given.is_certain {
                     return Change::None(piece);
                 }
-                given.hands += 1;
+                given.hands.push(attempt);
                 return Change::Keep(piece);
             }
             let is_uncertain = |given: &Given| !given.is_certain && now < given.time + CERTAIN_AFTER;
@@ -420,7 +428,13 @@ impl<'s> Outbox<'s> {
             let Some(reply) = first.pieces.pop_front() else { return Change::None(First::Nothing) };
             let piece = Piece { reply, left: record.ready(), time: now };
             let (message, given) = (message.to_owned(), piece.clone());
-            record.given.push(Given { message, piece: given, time: now, is_certain: false, hands: 1 });
+            record.given.push(Given {
+                message,
+                piece: given,
+                time: now,
+                is_certain: false,
+                hands: vec![attempt],
+            });
             Change::Keep(First::Piece(piece))
         })
     }
@@ -540,7 +554,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::new(folder.path().join("s.db"), Journal::Wal, Duration::from_secs(2), "wx1");
         let outbox = Outbox::of(&store, "o1", DAY);
-        let take = |message: &str| said(outbox.take(message).unwrap());
+        let take = |message: &str| said(outbox.take(message, 1).unwrap());
         let take_surely = |message: &str| {
             let taken = take(message);
             outbox.confirm(message).unwrap();
@@ -554,7 +568,7 @@ mod tests {
         outbox.set("first", &[Reply::text("a1"), Reply::text("a2")]).unwrap();
         assert_eq!(take("m2"), "a1 2");
         assert_eq!((take("m3").as_str(), take_surely("m2").as_str()), ("uncertain", "a1 2"));
-        outbox.put_back("m2").unwrap();
+        outbox.put_back("m2", 1).unwrap();
         assert_eq!(outbox.pieces("first").unwrap().unwrap(), [Reply::text("a2")]);
         assert_eq!(take_surely("m3"), "a2 1");
         assert_eq!(take("m4"), "b 0");
@@ -562,8 +576,8 @@ mod tests {
         assert_eq!((take("m5").as_str(), take("m3").as_str()), ("nothing", "a2 1"));
         outbox.set("late", &[Reply::text("l")]).unwrap();
         assert_eq!(take("m5"), "l 0");
-        outbox.put_back("m5").unwrap();
-        outbox.put_back("m0").unwrap();
+        outbox.put_back("m5", 1).unwrap();
+        outbox.put_back("m0", 1).unwrap();
         assert_eq!((take_surely("m5").as_str(), take("m6").as_str()), ("l 0", "nothing"));
         outbox.promise(&order("withdrawn")).unwrap();
         outbox.withdraw("withdrawn").unwrap();
@@ -593,7 +607,7 @@ mod tests {
         outbox.promise(&order("third")).unwrap();
         outbox.set("third", &[]).unwrap();
         assert_eq!(take("m9"), "nothing");
-        assert_eq!(said(Outbox::of(&store, "o2", DAY).take("m2").unwrap()), "nothing");
+        assert_eq!(said(Outbox::of(&store, "o2", DAY).take("m2", 1).unwrap()), "nothing");
     }
 
     #[test]
@@ -604,21 +618,21 @@ mod tests {
         let (one, two, sorry) = (Reply::text("1"), Reply::text("2"), [Reply::text("sorry")]);
         let answered = Decision::answered(order("m").answer(None));
         outbox.prepare(&order("m"), slice::from_ref(&two), &answered).unwrap();
-        assert_eq!(said(outbox.take("ask").unwrap()), "promised m");
+        assert_eq!(said(outbox.take("ask", 1).unwrap()), "promised m");
         outbox.put_first("m", &one).unwrap();
         outbox.put_first("m", &one).unwrap();
-        assert_eq!(said(outbox.take("ask").unwrap()), "1 1");
+        assert_eq!(said(outbox.take("ask", 1).unwrap()), "1 1");
         outbox.confirm("ask").unwrap();
         // What was fetched is not pushed, and what is pushed is not fetched.
         assert_eq!(outbox.begin_push("m", Some(&sorry)).unwrap(), slice::from_ref(&two));
-        assert_eq!(said(outbox.take("ask again").unwrap()), "pushed");
+        assert_eq!(said(outbox.take("ask again", 1).unwrap()), "pushed");
         outbox.keep_last("m", 0).unwrap();
         assert_eq!(outbox.begin_push("m", Some(&sorry)).unwrap(), []);
         outbox.end_push("m").unwrap();
         assert_eq!(outbox.begin_push("m", Some(&sorry)).unwrap(), sorry);
         outbox.let_go("m").unwrap();
         outbox.put_first("m", &one).unwrap();
-        assert_eq!(said(outbox.take("ask at last").unwrap()), "1 1");
+        assert_eq!(said(outbox.take("ask at last", 1).unwrap()), "1 1");
     }
 
     #[test]
@@ -630,7 +644,7 @@ mod tests {
             outbox.set(&number.to_string(), &[Reply::text(number.to_string())]).unwrap();
             assert!(outbox.begin_push(&format!("pushed {number}"), None).unwrap().is_empty());
         }
-        assert_eq!(said(outbox.take("ask").unwrap()), format!("0 {}", MAX_ENTRIES - 1));
+        assert_eq!(said(outbox.take("ask", 1).unwrap()), format!("0 {}", MAX_ENTRIES - 1));
         assert_eq!(outbox.pieces("pushed 0").unwrap(), Some(Vec::new()));
     }
 
@@ -640,10 +654,10 @@ mod tests {
         let store = Sqlite::new(folder.path().join("s.db"), Journal::Wal, Duration::from_secs(2), "wx1");
         Outbox::of(&store, "o1", Duration::ZERO).set("m", &[Reply::text("a")]).unwrap();
         let outbox = Outbox::of(&store, "o1", DAY);
-        assert_eq!(said(outbox.take("x").unwrap()), "nothing");
+        assert_eq!(said(outbox.take("x", 1).unwrap()), "nothing");
         for number in 0..=MAX_ENTRIES {
             outbox.set(&number.to_string(), &[Reply::text(number.to_string())]).unwrap();
         }
-        assert_eq!(said(outbox.take("y").unwrap()), format!("1 {}", MAX_ENTRIES - 1));
+        assert_eq!(said(outbox.take("y", 1).unwrap()), format!("1 {}", MAX_ENTRIES - 1));
     }
 }

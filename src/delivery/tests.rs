@@ -249,7 +249,7 @@ fn leave_unclaimed(office: &Stub, order: &Order, way: Way) {
 
 fn fetched(desk: &Arc<Desk>, asks: &str) -> Option<String> {
     let asks = order(asks, Late::Auto);
-    let piece = desk.fetch(&asks, Instant::now() + LONG).unwrap()?;
+    let piece = desk.fetch(&asks, 1, Instant::now() + LONG).unwrap()?;
     desk.confirm(&asks);
     let xml = piece.xml.unwrap();
     let (_, content) = xml.split_once("<Content><![CDATA[").unwrap();

@@ -170,9 +170,9 @@ fn what_a_repeat_has_taken_is_not_put_back_for_an_attempt_that_took_nothing() {
     Outbox::of(&*office.shaky(), "o1", LONG).set("m", &[Reply::text("late")]).unwrap();
     // The store is away for a moment, and WeChat does not hear what is said then.
     office.fail_at(Some("outbox/"));
-    assert!(desk.fetch(&asks, Instant::now() + LONG).is_err());
+    assert!(desk.fetch(&asks, 1, Instant::now() + LONG).is_err());
     office.fail_at(None);
-    assert!(desk.fetch(&asks, Instant::now() + LONG).unwrap().is_some());
+    assert!(desk.fetch(&asks, 2, Instant::now() + LONG).unwrap().is_some());
     let began = Instant::now();
     while Outbox::of(&*office.shaky(), "o1", LONG).ready().unwrap() == 0 && began.elapsed() < 20 * SOON {
         thread::yield_now();

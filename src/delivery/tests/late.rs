@@ -114,7 +114,7 @@ fn what_is_being_pushed_is_fetched_only_if_that_fails() {
         while Outbox::of(&*office.shaky(), "o1", LONG).pieces("m").unwrap().is_none() {
             thread::yield_now();
         }
-        let waits = desk.fetch(&order("ask", Late::Auto), Instant::now()).unwrap().unwrap();
+        let waits = desk.fetch(&order("ask", Late::Auto), 1, Instant::now()).unwrap().unwrap();
         assert!(waits.xml.unwrap().contains("还在想"));
         drop(lets_push);
         pushing.join().unwrap();
@@ -348,7 +348,7 @@ fn who_asks_for_what_is_being_pushed_keeps_no_thread_until_his_deadline() {
     let desk = desk(&office);
     Outbox::of(&*office.shaky(), "o1", LONG).set_pushed("m", &[Reply::text("late")]).unwrap();
     let began = Instant::now();
-    let answer = desk.fetch(&order("ask", Late::Auto), began + 10 * LONG).unwrap().unwrap();
+    let answer = desk.fetch(&order("ask", Late::Auto), 1, began + 10 * LONG).unwrap().unwrap();
     assert!(answer.xml.unwrap().contains("还在想"));
     assert!(began.elapsed() < LONG);
 }
@@ -567,9 +567,9 @@ fn what_the_store_has_taken_out_though_it_failed_to_say_so_is_there_when_its_use
     let desk = desk(&office);
     let store = office.shaky();
     Outbox::of(&*store, "o1", LONG).set("m", &[Reply::text("late")]).unwrap();
-    fail_when_done(&office, |outbox| outbox.take("ask").map(drop));
+    fail_when_done(&office, |outbox| outbox.take("ask", 1).map(drop));
     // He is answered that it is still being worked out, and WeChat does not ask again.
-    assert!(desk.fetch(&order("ask", Late::Auto), Instant::now() + LONG).is_err());
+    assert!(desk.fetch(&order("ask", Late::Auto), 1, Instant::now() + LONG).is_err());
     *office.store.lock().unwrap() = store;
     assert_eq!(fetched(&desk, "ask again").as_deref(), Some("late"));
 }
@@ -580,10 +580,11 @@ fn what_a_repeat_of_his_message_was_answered_is_not_put_back_by_the_attempt_befo
     let (desk, asks) = (desk(&office), order("ask", Late::Auto));
     Outbox::of(&*office.shaky(), "o1", LONG).set("m", &[Reply::text("late")]).unwrap();
     // The store has taken it out for the first attempt, and is slow to say so; WeChat asks again meanwhile.
-    let [first, second] = [0; 2].map(|_| desk.fetch(&asks, Instant::now() + LONG).unwrap().unwrap());
+    let [first, second] =
+        [1, 2].map(|attempt| desk.fetch(&asks, attempt, Instant::now() + LONG).unwrap().unwrap());
     assert_eq!(first.xml, second.xml);
     // The first one was answered something else at its deadline, the second one has it.
-    desk.put_back(&asks);
+    desk.put_back(&asks, 1);
     desk.confirm(&asks);
     assert_eq!(fetched(&desk, "ask again"), None);
 }
@@ -602,7 +603,7 @@ fn what_follows_an_answer_is_not_fetched_before_that_is_decided() {
         let finishing = scope.spawn(|| desk.finish(&order, ME, ["1", "2"].map(Reply::text).to_vec()));
         is_reached.recv_timeout(LONG).unwrap();
         let asks = self::order("ask", Late::Auto);
-        let piece = others.fetch(&asks, Instant::now()).unwrap().and_then(|piece| piece.xml);
+        let piece = others.fetch(&asks, 1, Instant::now()).unwrap().and_then(|piece| piece.xml);
         let was_answered = answers.try_recv().is_ok();
         drop(let_go);
         finishing.join().unwrap();

@@ -196,7 +196,7 @@ fn a_trace_outlives_that_others_begin_to_push_nothing() {
     let store = office.shaky();
     let outbox = Outbox::of(&*store, "o1", LONG);
     outbox.set("m", &[Reply::text("a")]).unwrap();
-    assert!(matches!(outbox.take("x").unwrap(), First::Piece(_)));
+    assert!(matches!(outbox.take("x", 1).unwrap(), First::Piece(_)));
     assert_eq!(outbox.pieces("m").unwrap().map(|pieces| pieces.len()), Some(0));
     // It dies after this.
     assert!(outbox.begin_push("m", Some(&[Reply::text("sorry")])).unwrap().is_empty());
