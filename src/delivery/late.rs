@@ -388,6 +388,6 @@ impl Desk {
 }
 
 /// Whether an attempt of a message may have been left without the answer that is decided.
-fn may_be_held(decision: &Decision, order: &Order) -> bool {
+pub(super) fn may_be_held(decision: &Decision, order: &Order) -> bool {
     decision.is_awaited() && matches!(order.late, Late::Auto | Late::Hold)
 }

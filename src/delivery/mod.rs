@@ -38,6 +38,7 @@ use clerk::{Board, Job, Keeps};
 pub use decision::Decision;
 use decision::Way;
 use fetch::Returns;
+use late::may_be_held;
 use lines::Lines;
 pub use lines::{REFUSED, SERVED};
 pub use order::{Answer, Order, SUCCESS, Trigger, key_of};
@@ -298,7 +299,7 @@ impl Desk {
         decision: &Decision,
         visitor: &dyn Visitor,
     ) -> Option<Reply> {
-        if visitor.is_served() || !decision.is_awaited() || !matches!(order.late, Late::Auto | Late::Hold) {
+        if visitor.is_served() || !may_be_held(decision, order) {
             return None;
         }
         for pause in PAUSES {
